@@ -1,0 +1,2 @@
+//! The `varve` server binary.
+fn main() {}

@@ -1,0 +1,3 @@
+//! The file-system seam of Varve.
+mod fs;
+pub use fs::{DynFs, File, Fs, LockKind, Metadata, OpenOptions, parent_dir};
