@@ -46,22 +46,34 @@ impl OpenOptions {
 
     /// Read and write an existing file.
     pub const fn read_write() -> Self {
-        Self { write: true, ..Self::read_only() }
+        Self {
+            write: true,
+            ..Self::read_only()
+        }
     }
 
     /// Read and write; create the file (mode 0600) when it is missing.
     pub const fn create() -> Self {
-        Self { create: true, ..Self::read_write() }
+        Self {
+            create: true,
+            ..Self::read_write()
+        }
     }
 
     /// Read and write a file that this call creates (mode 0600).
     pub const fn create_new() -> Self {
-        Self { create_new: true, ..Self::read_write() }
+        Self {
+            create_new: true,
+            ..Self::read_write()
+        }
     }
 
     /// Read and write; create the file or empty an existing one.
     pub const fn create_truncate() -> Self {
-        Self { truncate: true, ..Self::create() }
+        Self {
+            truncate: true,
+            ..Self::create()
+        }
     }
 
     /// The same options with other permission bits.
