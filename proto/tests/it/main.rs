@@ -1,0 +1,1 @@
+//! Integration tests of `varve-proto`, one module per property group.
