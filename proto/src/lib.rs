@@ -20,6 +20,11 @@
 //! 3. Field and message names are etcd's in snake case, except `peer_urls` and `client_urls`.
 #![forbid(unsafe_code)]
 
+mod error;
+pub mod wire;
+
+pub use error::Error;
+
 pub use bytes;
 pub use prost;
 
