@@ -18,7 +18,8 @@ use prost_types::{DescriptorProto, FileDescriptorSet};
 
 /// Field names whose snake case would read badly, and the Rust name they get. The numbers, which
 /// are what travels, stay; the JSON gateway knows the names of its own accord.
-const RENAMED_FIELDS: [(&str, &str); 2] = [("peerURLs", "peer_urls"), ("clientURLs", "client_urls")];
+const RENAMED_FIELDS: [(&str, &str); 2] =
+    [("peerURLs", "peer_urls"), ("clientURLs", "client_urls")];
 
 /// The packages whose messages are ours to generate.
 const PACKAGES: [&str; 11] = [
@@ -140,7 +141,8 @@ fn compile(include: &Path) -> Result<FileDescriptorSet> {
     let mut set = protox::compile(inputs, [include])
         .map_err(|error| anyhow::anyhow!("{error:?}"))
         .context("cannot compile the .proto files")?;
-    set.file.retain(|file| !file.package().starts_with("google."));
+    set.file
+        .retain(|file| !file.package().starts_with("google."));
     for file in &mut set.file {
         file.message_type.iter_mut().for_each(rename_fields);
     }
@@ -149,7 +151,10 @@ fn compile(include: &Path) -> Result<FileDescriptorSet> {
 
 fn rename_fields(message: &mut DescriptorProto) {
     for field in &mut message.field {
-        if let Some((_, rust)) = RENAMED_FIELDS.iter().find(|(wire, _)| *wire == field.name()) {
+        if let Some((_, rust)) = RENAMED_FIELDS
+            .iter()
+            .find(|(wire, _)| *wire == field.name())
+        {
             field.name = Some((*rust).to_owned());
         }
     }
@@ -159,7 +164,9 @@ fn rename_fields(message: &mut DescriptorProto) {
 fn run(config: &mut Config, set: &FileDescriptorSet) -> Result<BTreeMap<String, String>> {
     let out = tempfile::tempdir()?;
     config.out_dir(out.path());
-    config.compile_fds(set.clone()).context("code generation failed")?;
+    config
+        .compile_fds(set.clone())
+        .context("code generation failed")?;
     let files = read_dir(out.path())?;
     Ok(files
         .into_iter()

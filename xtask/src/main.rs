@@ -3,9 +3,13 @@
 //! Run by people and by CI, never by the build: what it generates is committed.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "a command line tool reports on stdout")]
-#![expect(clippy::print_stderr, reason = "a command line tool complains on stderr")]
+#![expect(
+    clippy::print_stderr,
+    reason = "a command line tool complains on stderr"
+)]
 
 mod codegen;
+mod tidy;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,7 +17,8 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: cargo xtask <command>
 
   codegen            compile proto/proto/*.proto into proto/src/gen
-  codegen --check    fail when proto/src/gen is not what codegen would write";
+  codegen --check    fail when proto/src/gen is not what codegen would write
+  tidy               check the rules that the compiler does not know";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -22,6 +27,7 @@ fn main() -> ExitCode {
     let outcome = match args[..] {
         ["codegen"] => codegen::write(&root),
         ["codegen", "--check"] => codegen::check(&root),
+        ["tidy"] => tidy::run(&root),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
