@@ -2,9 +2,13 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod logging;
+mod notify;
 
 pub use config::{
     Access, AutoCompaction, CompatVersion, Config, ConfigError, EngineKind, Environment,
     FreelistKind, InitialCluster, LogFormat, LogLevel, LogOutput, MetricsLevel, Parsed, Run,
     Scheme, Url, Warning,
 };
+pub use logging::{FATAL, LogGuard, fatal_line, init as init_logging};
+pub use notify::notify;
