@@ -1,0 +1,6 @@
+//! Properties of the backend as its users see it.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests outside #[test] functions"
+)]
+mod views;
