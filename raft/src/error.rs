@@ -1,0 +1,116 @@
+//! What can go wrong in the core.
+
+use varve_proto::raftpb::MessageType;
+
+use crate::confchange::ConfChangeError;
+use crate::storage::StorageError;
+
+/// An error of the core.
+///
+/// No input makes the core panic; what a peer sends or storage answers ends up here.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The proposal was not taken: no leader, a transfer of leadership under way, too much uncommitted,
+    /// forwarding switched off, or the leader is no member any more. It will not appear in the log.
+    #[error("raft proposal dropped")]
+    ProposalDropped,
+    /// A message of a kind that never comes from a peer.
+    #[error("raft: cannot step raft local message")]
+    StepLocalMessage,
+    /// A response from a node that is not in the configuration.
+    #[error("raft: cannot step as peer not found")]
+    StepPeerNotFound,
+    /// A setting makes no sense.
+    #[error("{0}")]
+    Config(&'static str),
+    /// A message that no correct peer sends. It had no effect.
+    #[error("malformed {} from {from:x}: {what}", kind_name(*.kind))]
+    Malformed {
+        /// The message's type.
+        kind: i32,
+        /// Its sender, as it says.
+        from: u64,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The leader says that entries are committed which this node acknowledged and does not have.
+    #[error(
+        "tocommit({commit}) is out of range [lastIndex({last_index})]. Was the raft log corrupted, \
+         truncated, or lost?"
+    )]
+    CommitOutOfRange {
+        /// The commit index the leader told.
+        commit: u64,
+        /// Where this node's log ends.
+        last_index: u64,
+    },
+    /// The leader sends an entry that contradicts one that is committed here.
+    #[error("entry {index} conflict with committed entry [committed({committed})]")]
+    CommittedConflict {
+        /// Index of the first entry that differs.
+        index: u64,
+        /// What is committed here.
+        committed: u64,
+    },
+    /// What storage kept does not fit together.
+    #[error("state.commit {commit} is out of range [{first}, {last}]")]
+    HardStateOutOfRange {
+        /// Commit index of the hard state.
+        commit: u64,
+        /// Commit index the start of the log implies.
+        first: u64,
+        /// Where the log ends.
+        last: u64,
+    },
+    /// Something was reported as applied that was not committed, or that was applied long ago.
+    #[error("applied({applied}) is out of range [prevApplied({previous}), committed({committed})]")]
+    AppliedOutOfRange {
+        /// What was reported.
+        applied: u64,
+        /// What was known as applied.
+        previous: u64,
+        /// What is committed.
+        committed: u64,
+    },
+    /// The log already has entries; only an empty one can be bootstrapped.
+    #[error("can't bootstrap a nonempty Storage")]
+    NotEmpty,
+    /// A configuration change that cannot be carried out.
+    #[error(transparent)]
+    ConfChange(#[from] ConfChangeError),
+    /// Storage could not answer.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The node stopped at an earlier error and takes no further part.
+    #[error("raft: stopped after an error: {0}")]
+    Stopped(Box<Error>),
+}
+
+impl Error {
+    /// Whether the process should end rather than go on: this node's log and the cluster's contradict
+    /// each other, or storage fails. etcd panics here.
+    pub fn is_fatal(&self) -> bool {
+        match self {
+            Error::CommitOutOfRange { .. }
+            | Error::CommittedConflict { .. }
+            | Error::HardStateOutOfRange { .. }
+            | Error::AppliedOutOfRange { .. }
+            | Error::Storage(_)
+            | Error::Stopped(_) => true,
+            Error::ProposalDropped
+            | Error::StepLocalMessage
+            | Error::StepPeerNotFound
+            | Error::Config(_)
+            | Error::Malformed { .. }
+            | Error::NotEmpty
+            | Error::ConfChange(_) => false,
+        }
+    }
+}
+
+/// The name of a message type, or its number.
+fn kind_name(kind: i32) -> String {
+    MessageType::try_from(kind)
+        .map_or_else(|_| kind.to_string(), |kind| kind.as_str_name().to_owned())
+}

@@ -1,0 +1,435 @@
+//! The node's log as one sequence: storage, then what is on its way there; and how far it is
+//! committed and applied.
+
+mod unstable;
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use varve_proto::raftpb::{Entry, Snapshot};
+
+use crate::entry::{EntryId, encoded_size_of, prefix_within};
+use crate::error::Error;
+use crate::logger::Logger;
+use crate::message::snapshot_id;
+use crate::storage::{Storage, StorageError, StorageResult};
+use unstable::Unstable;
+
+/// The log.
+///
+/// # Invariants
+/// 1. `applied <= applying <= committed <= last_index()`.
+/// 2. Committed entries are never replaced ([`Error::CommittedConflict`]).
+/// 3. `applying_size` is what was handed out to be applied and not reported back, and no more is handed
+///    out while `applying_paused`.
+#[derive(Debug)]
+pub(crate) struct RaftLog<S> {
+    pub(crate) storage: S,
+    unstable: Unstable,
+    committed: u64,
+    applying: u64,
+    applied: u64,
+    max_applying_size: u64,
+    applying_size: u64,
+    applying_paused: bool,
+    logger: Arc<dyn Logger>,
+}
+
+impl<S: Storage> RaftLog<S> {
+    /// The log in `storage`, with everything before its first entry committed and applied.
+    pub(crate) fn new(
+        storage: S,
+        max_applying_size: u64,
+        logger: Arc<dyn Logger>,
+    ) -> StorageResult<Self> {
+        let before_first = storage.first_index()?.saturating_sub(1);
+        let last = storage.last_index()?;
+        Ok(Self {
+            storage,
+            unstable: Unstable::new(last + 1, Arc::clone(&logger)),
+            committed: before_first,
+            applying: before_first,
+            applied: before_first,
+            max_applying_size,
+            applying_size: 0,
+            applying_paused: false,
+            logger,
+        })
+    }
+
+    pub(crate) fn committed(&self) -> u64 {
+        self.committed
+    }
+
+    pub(crate) fn applied(&self) -> u64 {
+        self.applied
+    }
+
+    pub(crate) fn max_applying_size(&self) -> u64 {
+        self.max_applying_size
+    }
+
+    /// Takes over what the hard state says is committed.
+    pub(crate) fn load_committed(&mut self, committed: u64) -> Result<(), Error> {
+        let last = self.last_index();
+        if committed < self.committed || committed > last {
+            return Err(Error::HardStateOutOfRange { commit: committed, first: self.committed, last });
+        }
+        self.committed = committed;
+        Ok(())
+    }
+
+    // ---- positions ----
+
+    pub(crate) fn first_index(&self) -> StorageResult<u64> {
+        match self.unstable.snapshot_id() {
+            Some(id) => Ok(id.index + 1),
+            None => self.storage.first_index(),
+        }
+    }
+
+    pub(crate) fn last_index(&self) -> u64 {
+        self.unstable.last_index()
+    }
+
+    pub(crate) fn last_id(&self) -> StorageResult<EntryId> {
+        let index = self.last_index();
+        Ok(EntryId { term: self.term(index)?, index })
+    }
+
+    /// The term of an entry, or of what came just before the first one.
+    ///
+    /// # Errors
+    /// [`StorageError::Compacted`] or [`StorageError::Unavailable`] outside of that range.
+    pub(crate) fn term(&self, index: u64) -> StorageResult<u64> {
+        if let Some(term) = self.unstable.term(index) {
+            return Ok(term);
+        }
+        if index > self.last_index() {
+            return Err(StorageError::Unavailable);
+        }
+        match self.unstable.snapshot_id() {
+            // Storage may still have older entries, which the snapshot made void.
+            Some(_) => Err(StorageError::Compacted),
+            None => self.storage.term(index),
+        }
+    }
+
+    /// The term of an entry; `None` if it is not in the log.
+    pub(crate) fn known_term(&self, index: u64) -> StorageResult<Option<u64>> {
+        match self.term(index) {
+            Ok(term) => Ok(Some(term)),
+            Err(StorageError::Compacted | StorageError::Unavailable) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) fn matches(&self, id: EntryId) -> StorageResult<bool> {
+        Ok(self.known_term(id.index)? == Some(id.term))
+    }
+
+    /// Whether a log that ends like this has all that this one is sure to need to keep: a later last
+    /// term wins, then the longer log.
+    pub(crate) fn is_up_to_date(&self, theirs: EntryId) -> StorageResult<bool> {
+        let ours = self.last_id()?;
+        Ok((theirs.term, theirs.index) >= (ours.term, ours.index))
+    }
+
+    // ---- growth ----
+
+    /// Adds what a leader sent after `previous`, and takes over its commit index as far as these
+    /// entries vouch for it. Returns the last index they reach, or `None` if the log does not have
+    /// `previous`.
+    ///
+    /// Entries that are there already stay: a delayed message must not cut off what came after it.
+    pub(crate) fn maybe_append(
+        &mut self,
+        previous: EntryId,
+        mut entries: Vec<Entry>,
+        leader_commit: u64,
+    ) -> Result<Option<u64>, Error> {
+        if !self.matches(previous)? {
+            return Ok(None);
+        }
+        let last_new = previous.index + entries.len() as u64;
+        if let Some(at) = self.find_conflict(&entries)? {
+            let index = entries[at].index;
+            if index <= self.committed {
+                return Err(Error::CommittedConflict { index, committed: self.committed });
+            }
+            entries.drain(..at);
+            self.append(entries);
+        }
+        self.commit_to(leader_commit.min(last_new))?;
+        Ok(Some(last_new))
+    }
+
+    /// Position of the first entry that this log does not have.
+    fn find_conflict(&self, entries: &[Entry]) -> StorageResult<Option<usize>> {
+        for (at, entry) in entries.iter().enumerate() {
+            let known = self.known_term(entry.index)?;
+            if known != Some(entry.term) {
+                if entry.index <= self.last_index() {
+                    self.logger.info(format_args!(
+                        "found conflict at index {} [existing term: {}, conflicting term: {}]",
+                        entry.index,
+                        known.unwrap_or(0),
+                        entry.term
+                    ));
+                }
+                return Ok(Some(at));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Adds entries behind the committed ones, replacing what is there from the first one on. Returns
+    /// where the log ends now.
+    pub(crate) fn append(&mut self, entries: Vec<Entry>) -> u64 {
+        if let Some(first) = entries.first() {
+            assert!(
+                first.index > self.committed && first.index <= self.last_index() + 1,
+                "entries are appended behind what is committed and without a gap"
+            );
+            self.unstable.truncate_and_append(entries);
+        }
+        self.last_index()
+    }
+
+    /// Where this log may end to match another, of which one entry's position is known: the highest
+    /// index up to `index` whose term is at most `term`, and its term; term 0 if that is unknown.
+    ///
+    /// Every index skipped has a term the other log cannot have there, so each answer to a refused
+    /// append skips whole terms instead of single entries.
+    pub(crate) fn find_conflict_by_term(&self, index: u64, term: u64) -> StorageResult<EntryId> {
+        for index in (1..=index).rev() {
+            match self.known_term(index)? {
+                None => return Ok(EntryId { term: 0, index }),
+                Some(ours) if ours <= term => return Ok(EntryId { term: ours, index }),
+                Some(_) => {}
+            }
+        }
+        Ok(EntryId::default())
+    }
+
+    /// Commits up to `index`, if that is news. Commit never goes back.
+    pub(crate) fn commit_to(&mut self, index: u64) -> Result<(), Error> {
+        if index > self.committed {
+            let last_index = self.last_index();
+            if index > last_index {
+                return Err(Error::CommitOutOfRange { commit: index, last_index });
+            }
+            self.committed = index;
+        }
+        Ok(())
+    }
+
+    /// Commits up to an index that a quorum has, if its entry is of this term (Raft, 5.4.2: entries of
+    /// earlier terms are committed only along with one of the present). Returns whether that was news.
+    pub(crate) fn maybe_commit(&mut self, id: EntryId) -> Result<bool, Error> {
+        if id.term == 0 || id.index <= self.committed || !self.matches(id)? {
+            return Ok(false);
+        }
+        self.commit_to(id.index)?;
+        Ok(true)
+    }
+
+    /// Starts over behind a snapshot.
+    pub(crate) fn restore(&mut self, snapshot: Snapshot) {
+        let EntryId { term, index } = snapshot_id(&snapshot);
+        self.logger.info(format_args!(
+            "log [{self}] starts to restore snapshot [index: {index}, term: {term}]"
+        ));
+        self.committed = index;
+        self.unstable.restore(snapshot);
+    }
+
+    // ---- hand-over to storage ----
+
+    pub(crate) fn next_unstable_entries(&self) -> &[Entry] {
+        self.unstable.next_entries()
+    }
+
+    pub(crate) fn next_unstable_snapshot(&self) -> Option<&Snapshot> {
+        self.unstable.next_snapshot()
+    }
+
+    /// Whether entries are still to be written, or being written.
+    pub(crate) fn has_unstable_entries(&self) -> bool {
+        self.unstable.len() > 0
+    }
+
+    /// Whether a snapshot is still to be saved and applied, or that is under way.
+    pub(crate) fn has_unstable_snapshot(&self) -> bool {
+        self.unstable.snapshot().is_some()
+    }
+
+    pub(crate) fn accept_unstable(&mut self) {
+        self.unstable.accept_in_progress();
+    }
+
+    pub(crate) fn stable_to(&mut self, id: EntryId) {
+        self.unstable.stable_to(id);
+    }
+
+    pub(crate) fn stable_snapshot_to(&mut self, index: u64) {
+        self.unstable.stable_snapshot_to(index);
+    }
+
+    // ---- hand-over to the application ----
+
+    /// Range of indexes that may be applied now. Entries that this node has not made durable may be
+    /// applied only if `allow_unstable`.
+    fn appliable(&self, allow_unstable: bool) -> std::ops::Range<u64> {
+        // A snapshot must be applied before anything that follows it.
+        if self.applying_paused || self.has_unstable_snapshot() {
+            return 0..0;
+        }
+        self.applying + 1..self.max_appliable(allow_unstable) + 1
+    }
+
+    fn max_appliable(&self, allow_unstable: bool) -> u64 {
+        if allow_unstable {
+            self.committed
+        } else {
+            self.committed.min(self.unstable.offset() - 1)
+        }
+    }
+
+    pub(crate) fn has_next_committed(&self, allow_unstable: bool) -> bool {
+        !self.appliable(allow_unstable).is_empty()
+    }
+
+    /// The next committed entries to apply, within the limit on what is being applied.
+    pub(crate) fn next_committed(&self, allow_unstable: bool) -> StorageResult<Vec<Entry>> {
+        let range = self.appliable(allow_unstable);
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Not paused, so there is room left.
+        self.slice(range.start, range.end, self.max_applying_size - self.applying_size)
+    }
+
+    /// The entries up to `last`, of this encoded size, were handed out to be applied.
+    pub(crate) fn accept_applying(&mut self, last: u64, size: u64, allow_unstable: bool) {
+        assert!(last <= self.committed, "only committed entries are handed out");
+        self.applying = last;
+        self.applying_size = self.applying_size.saturating_add(size);
+        // Having stopped short of what may be applied means that the next entry did not fit.
+        self.applying_paused = self.applying_size >= self.max_applying_size
+            || last < self.max_appliable(allow_unstable);
+    }
+
+    /// Everything up to `index` was applied, the last part of it with this encoded size.
+    pub(crate) fn applied_to(&mut self, index: u64, size: u64) -> Result<(), Error> {
+        if index > self.committed || index < self.applied {
+            return Err(Error::AppliedOutOfRange {
+                applied: index,
+                previous: self.applied,
+                committed: self.committed,
+            });
+        }
+        self.applied = index;
+        self.applying = self.applying.max(index);
+        self.applying_size = self.applying_size.saturating_sub(size);
+        self.applying_paused = self.applying_size >= self.max_applying_size;
+        Ok(())
+    }
+
+    // ---- reading ----
+
+    pub(crate) fn snapshot(&self) -> StorageResult<Snapshot> {
+        match self.unstable.snapshot() {
+            Some(snapshot) => Ok(snapshot.clone()),
+            None => self.storage.snapshot(),
+        }
+    }
+
+    /// The entries from `from` to the end, cut off at `max_size` encoded bytes.
+    ///
+    /// # Errors
+    /// [`StorageError::Compacted`] if `from` is not in the log any more.
+    pub(crate) fn entries(&self, from: u64, max_size: u64) -> StorageResult<Vec<Entry>> {
+        if from > self.last_index() {
+            return Ok(Vec::new());
+        }
+        self.slice(from, self.last_index() + 1, max_size)
+    }
+
+    /// Hands the entries of `lo..hi` to `visit` in portions of `page_size` encoded bytes, until it
+    /// breaks.
+    pub(crate) fn scan(
+        &self,
+        mut lo: u64,
+        hi: u64,
+        page_size: u64,
+        mut visit: impl FnMut(&[Entry]) -> ControlFlow<()>,
+    ) -> StorageResult<()> {
+        while lo < hi {
+            let page = self.slice(lo, hi, page_size)?;
+            if page.is_empty() {
+                return Err(StorageError::Unavailable);
+            }
+            if visit(&page).is_break() {
+                break;
+            }
+            lo += page.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// The entries of `lo..hi`, cut off at `max_size` encoded bytes, one at least.
+    fn slice(&self, lo: u64, hi: u64, max_size: u64) -> StorageResult<Vec<Entry>> {
+        if lo >= hi {
+            return Ok(Vec::new());
+        }
+        if lo < self.first_index()? {
+            return Err(StorageError::Compacted);
+        }
+        if hi > self.last_index() + 1 {
+            return Err(StorageError::Unavailable);
+        }
+        let offset = self.unstable.offset();
+        if lo >= offset {
+            let held = self.unstable.slice(lo, hi);
+            return Ok(held[..prefix_within(held, max_size)].to_vec());
+        }
+        let cut = hi.min(offset);
+        let mut entries = self.storage.entries(lo, cut, max_size)?;
+        // Fewer than asked for: the next one did not fit.
+        if hi <= offset || (entries.len() as u64) < cut - lo {
+            return Ok(entries);
+        }
+        let size = encoded_size_of(&entries);
+        if size < max_size {
+            let held = self.unstable.slice(offset, hi);
+            let room = max_size - size;
+            let fit = prefix_within(held, room);
+            // A single entry is returned whatever its size, which is not wanted here.
+            if fit > 1 || encoded_size_of(&held[..fit]) <= room {
+                entries.extend_from_slice(&held[..fit]);
+            }
+        }
+        Ok(entries)
+    }
+}
+
+impl<S> fmt::Display for RaftLog<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "committed={}, applied={}, applying={}, unstable.offset={}, unstable.offsetInProgress={}, \
+             len(unstable.Entries)={}",
+            self.committed,
+            self.applied,
+            self.applying,
+            self.unstable.offset(),
+            self.unstable.in_progress(),
+            self.unstable.len()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! One set of voters that decides by majority.
+
+use std::fmt;
+
+use super::{AckedIndexer, NodeSet, VoteResult};
+
+/// Up to this many voters, indexes are sorted on the stack; larger clusters are rare enough to
+/// allocate.
+const ON_STACK: usize = 7;
+
+/// A set of voters whose majority decides.
+///
+/// The empty set agrees to everything: that is what lets an unused half of a [`super::JointConfig`]
+/// stay silent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct MajorityConfig {
+    voters: NodeSet,
+}
+
+impl MajorityConfig {
+    /// The voters.
+    pub fn ids(&self) -> &NodeSet {
+        &self.voters
+    }
+
+    /// The voters, to be changed.
+    pub fn ids_mut(&mut self) -> &mut NodeSet {
+        &mut self.voters
+    }
+
+    /// Whether there are no voters.
+    pub fn is_empty(&self) -> bool {
+        self.voters.is_empty()
+    }
+
+    /// The highest index that a majority acknowledged; `u64::MAX` if there are no voters.
+    pub fn committed_index(&self, acked: &impl AckedIndexer) -> u64 {
+        let count = self.voters.len();
+        if count == 0 {
+            return u64::MAX;
+        }
+        let mut stack = [0_u64; ON_STACK];
+        let mut heap = Vec::new();
+        let indexes: &mut [u64] = if count <= ON_STACK {
+            &mut stack[..count]
+        } else {
+            heap.resize(count, 0);
+            &mut heap
+        };
+        for (slot, id) in indexes.iter_mut().zip(self.voters.iter()) {
+            *slot = acked.acked_index(id).unwrap_or(0);
+        }
+        indexes.sort_unstable();
+        // A majority is count/2 + 1 voters: it sits at or above this position.
+        indexes[count - (count / 2 + 1)]
+    }
+
+    /// Whether the votes known so far decide an election. `vote` is `None` for who has not voted.
+    pub fn vote_result(&self, vote: impl Fn(u64) -> Option<bool>) -> VoteResult {
+        if self.voters.is_empty() {
+            return VoteResult::Won;
+        }
+        let quorum = self.voters.len() / 2 + 1;
+        let (mut yes, mut missing) = (0, 0);
+        for id in self.voters.iter() {
+            match vote(id) {
+                Some(true) => yes += 1,
+                Some(false) => {}
+                None => missing += 1,
+            }
+        }
+        if yes >= quorum {
+            VoteResult::Won
+        } else if yes + missing >= quorum {
+            VoteResult::Pending
+        } else {
+            VoteResult::Lost
+        }
+    }
+
+    /// A bar per voter over several lines, longer for those that acknowledged more: what the corpora
+    /// compare, and what a person reads in a bug report.
+    pub fn describe(&self, acked: &impl AckedIndexer) -> String {
+        use fmt::Write as _;
+
+        if self.voters.is_empty() {
+            return "<empty majority quorum>".to_owned();
+        }
+        let count = self.voters.len();
+        let mut out = format!("{:count$}    idx\n", "");
+        for id in self.voters.iter() {
+            let index = acked.acked_index(id);
+            let bar = match index {
+                None => format!("?{:count$}", ""),
+                Some(mine) => {
+                    // As long as the number of voters strictly behind, so that equal indexes get
+                    // equal bars; who said nothing counts as being at zero.
+                    let behind = |other: u64| acked.acked_index(other).unwrap_or(0) < mine;
+                    let bar = self.voters.iter().filter(|&other| behind(other)).count();
+                    format!("{:x<bar$}>{:rest$}", "", "", rest = count - bar)
+                }
+            };
+            // Writing to a String cannot fail.
+            let _infallible = writeln!(out, "{bar} {:>5}    (id={id:x})", index.unwrap_or(0));
+        }
+        out
+    }
+}
+
+impl FromIterator<u64> for MajorityConfig {
+    fn from_iter<I: IntoIterator<Item = u64>>(ids: I) -> Self {
+        Self { voters: ids.into_iter().collect() }
+    }
+}
+
+impl fmt::Display for MajorityConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.voters.fmt(f)
+    }
+}

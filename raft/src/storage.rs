@@ -1,0 +1,82 @@
+//! What the core reads from the log it does not keep itself.
+//!
+//! The core only reads; writing is the driver's work, on instruction of a [`crate::Ready`].
+
+mod memory;
+
+use std::sync::Arc;
+
+use varve_proto::raftpb::{ConfState, Entry, HardState, Snapshot};
+
+pub use memory::MemoryStorage;
+
+/// Why storage could not answer.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// The index lies before what is kept.
+    #[error("requested index is unavailable due to compaction")]
+    Compacted,
+    /// A snapshot at this index or a later one exists already.
+    #[error("requested index is older than the existing snapshot")]
+    SnapOutOfDate,
+    /// The index lies behind the end of the log.
+    #[error("requested entry at index is unavailable")]
+    Unavailable,
+    /// The snapshot is being made; ask again later.
+    #[error("snapshot is temporarily unavailable")]
+    SnapshotTemporarilyUnavailable,
+    /// Entries would leave a gap.
+    #[error("missing log entry [last: {last}, append at: {first}]")]
+    Gap {
+        /// Last index of the log.
+        last: u64,
+        /// Index of the first entry that was to be appended.
+        first: u64,
+    },
+    /// The storage itself failed. The core stops on this one.
+    #[error("{0}")]
+    Failed(#[source] Arc<dyn std::error::Error + Send + Sync>),
+}
+
+/// Result of a storage operation.
+pub type StorageResult<T> = Result<T, StorageError>;
+
+/// The stable part of a node's log, and where it started.
+///
+/// Called on the thread that drives the core. An error other than
+/// [`StorageError::Compacted`], [`StorageError::Unavailable`] and
+/// [`StorageError::SnapshotTemporarilyUnavailable`] stops the node.
+pub trait Storage {
+    /// What was last saved of term, vote and commit (all zero if nothing was), and the configuration
+    /// at the start of the log. Read once, when the node is made.
+    fn initial_state(&self) -> Result<(HardState, ConfState), StorageError>;
+
+    /// The entries with indexes in `lo..hi`, cut off before their encoded size exceeds `max_size`, but
+    /// never empty.
+    ///
+    /// # Errors
+    /// [`StorageError::Compacted`] if `lo` lies before [`Storage::first_index`],
+    /// [`StorageError::Unavailable`] if an entry of the range lies behind [`Storage::last_index`].
+    fn entries(&self, lo: u64, hi: u64, max_size: u64) -> Result<Vec<Entry>, StorageError>;
+
+    /// The term of an entry from the one before [`Storage::first_index`], whose term outlives it, to
+    /// [`Storage::last_index`].
+    ///
+    /// # Errors
+    /// [`StorageError::Compacted`] before and [`StorageError::Unavailable`] behind that range.
+    fn term(&self, index: u64) -> Result<u64, StorageError>;
+
+    /// Index of the last entry, or of what came before the log if it is empty.
+    fn last_index(&self) -> Result<u64, StorageError>;
+
+    /// Index of the first entry that can still be read; one past [`Storage::last_index`] if there is
+    /// none.
+    fn first_index(&self) -> Result<u64, StorageError>;
+
+    /// The most recent snapshot.
+    ///
+    /// # Errors
+    /// [`StorageError::SnapshotTemporarilyUnavailable`] if it takes a while to make one.
+    fn snapshot(&self) -> Result<Snapshot, StorageError>;
+}
