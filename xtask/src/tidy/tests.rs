@@ -68,7 +68,7 @@ fn tests_run_and_assert() {
     let bare = concat!("matches", "!(x, Some(_));");
     assert_eq!(lines("a/src/b.rs", &format!("{DOC}    {bare}\n")), [2]);
     assert_eq!(
-        lines("a/src/b.rs", &format!("{DOC}    assert!({}\n", bare)),
+        lines("a/src/b.rs", &format!("{DOC}    assert!({bare}\n")),
         [0; 0]
     );
 }
