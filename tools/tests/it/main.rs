@@ -1,0 +1,4 @@
+//! Black-box tests of the tools' binaries.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod bench;
