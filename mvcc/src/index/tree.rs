@@ -1,0 +1,455 @@
+//! A B+tree of byte keys whose nodes are copied when shared, so that a clone of the root is a snapshot.
+//!
+//! Changed on the apply thread under the writer's lock; clones are read on any thread without one.
+//! Used by `index` alone, which decides what a value is and whether it is live.
+//!
+//! # Invariants
+//!
+//! 1. All leaves are at one depth; an inner node has one key fewer than children, and key `i` is at
+//!    most every key under child `i + 1` and greater than every key under child `i`.
+//! 2. Counts stored beside a child are those of its subtree.
+//! 3. No node but an empty root is empty.
+//!
+//! `tests.rs` checks all three after every step of a random history, against a `BTreeMap`.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::keys::Keys;
+
+#[cfg(test)]
+mod tests;
+
+/// Entries of a leaf and children of an inner node, at most. A change copies one node per level, so
+/// small nodes make cheap writes and large ones make less overhead per key; 64 measured best.
+const MAX_ENTRIES: usize = 64;
+/// A node with more key bytes than this splits early, so that long keys do not make long copies.
+const MAX_KEY_BYTES: usize = 16 << 10;
+/// A node below this many entries tries to join a neighbour.
+const MIN_ENTRIES: usize = MAX_ENTRIES / 4;
+/// Two neighbours are joined only when this leaves room to grow.
+const MAX_JOINED: usize = MAX_ENTRIES * 3 / 4;
+
+const _: () = assert!(MAX_ENTRIES < 128, "live bits are a u128, one spare before a split");
+
+/// Number of entries in a subtree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// All entries.
+    pub keys: usize,
+    /// Entries marked live.
+    pub live: usize,
+}
+
+/// The tree. Cloning takes a snapshot.
+#[derive(Clone, Debug)]
+pub(super) struct Tree<V> {
+    root: Arc<Node<V>>,
+}
+
+#[derive(Clone, Debug)]
+enum Node<V> {
+    Leaf(Leaf<V>),
+    Inner(Inner<V>),
+}
+
+#[derive(Clone, Debug)]
+struct Leaf<V> {
+    keys: Keys,
+    values: Vec<V>,
+    /// Bit `i` says whether entry `i` is live.
+    live: u128,
+}
+
+#[derive(Clone, Debug)]
+struct Inner<V> {
+    /// Key `i` separates child `i` from child `i + 1`.
+    keys: Keys,
+    children: Vec<Child<V>>,
+}
+
+#[derive(Clone, Debug)]
+struct Child<V> {
+    node: Arc<Node<V>>,
+    counts: Counts,
+}
+
+struct Split<V> {
+    separator: Vec<u8>,
+    right: Node<V>,
+}
+
+/// A key as it lies in a leaf: two parts to be read one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyParts<'a> {
+    prefix: &'a [u8],
+    suffix: &'a [u8],
+}
+
+impl KeyParts<'_> {
+    pub(crate) fn to_vec(self) -> Vec<u8> {
+        [self.prefix, self.suffix].concat()
+    }
+}
+
+/// Keys from `start`, to `end` exclusive or to the last one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds<'a> {
+    pub start: &'a [u8],
+    pub end: Option<&'a [u8]>,
+}
+
+fn low_bits(n: usize) -> u128 {
+    u128::MAX.checked_shr(128 - u32::try_from(n).expect("at most 128")).unwrap_or(0)
+}
+
+impl<V: Clone> Tree<V> {
+    pub(super) fn new() -> Self {
+        Self {
+            root: Arc::new(Node::Leaf(Leaf {
+                keys: Keys::default(),
+                values: Vec::new(),
+                live: 0,
+            })),
+        }
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        self.root.counts()
+    }
+
+    /// The value of `key` and whether it is live.
+    pub(super) fn get(&self, key: &[u8]) -> Option<(&V, bool)> {
+        let mut node = &*self.root;
+        loop {
+            match node {
+                Node::Inner(inner) => node = &inner.children[inner.child_of(key)].node,
+                Node::Leaf(leaf) => {
+                    let i = leaf.keys.search(key).ok()?;
+                    return Some((&leaf.values[i], leaf.live >> i & 1 == 1));
+                }
+            }
+        }
+    }
+
+    /// Inserts `key`, or replaces what it had.
+    pub(super) fn insert(&mut self, key: &[u8], value: V, live: bool) {
+        let Some(split) = Node::insert(&mut self.root, key, value, live) else {
+            return;
+        };
+        let left = Child::of(Arc::clone(&self.root));
+        let mut keys = Keys::default();
+        keys.insert(0, &split.separator);
+        self.root = Arc::new(Node::Inner(Inner {
+            keys,
+            children: vec![left, Child::of(Arc::new(split.right))],
+        }));
+    }
+
+    /// Removes `key` if it is there.
+    pub(super) fn remove(&mut self, key: &[u8]) {
+        if self.get(key).is_none() {
+            return;
+        }
+        Node::remove(&mut self.root, key);
+        while let Node::Inner(inner) = &*self.root
+            && let [only] = &inner.children[..]
+        {
+            self.root = Arc::clone(&only.node);
+        }
+    }
+
+    /// Number of live entries within `bounds`: the depth of the tree, not the length of the range.
+    pub(super) fn count_live(&self, bounds: Bounds<'_>) -> usize {
+        if bounds.end.is_some_and(|end| end <= bounds.start) {
+            return 0;
+        }
+        self.root.count_live(Some(bounds.start), bounds.end)
+    }
+
+    /// Calls `f` with every entry within `bounds` in order, until it breaks.
+    pub(super) fn visit<'t>(
+        &'t self,
+        bounds: Bounds<'_>,
+        f: &mut dyn FnMut(KeyParts<'t>, &'t V, bool) -> ControlFlow<()>,
+    ) {
+        if bounds.end.is_some_and(|end| end <= bounds.start) {
+            return;
+        }
+        let _stopped: ControlFlow<()> = self.root.visit(Some(bounds.start), bounds.end, f);
+    }
+
+    /// Memory behind the tree itself, in bytes, values' own allocations excluded.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.root.heap_bytes()
+    }
+}
+
+impl<V> Child<V> {
+    fn of(node: Arc<Node<V>>) -> Self {
+        let counts = node.counts();
+        Self { node, counts }
+    }
+}
+
+impl<V> Leaf<V> {
+    fn range(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> (usize, usize) {
+        let at = |key| self.keys.search(key).unwrap_or_else(|i| i);
+        (start.map_or(0, at), end.map_or(self.values.len(), at))
+    }
+}
+
+impl<V> Inner<V> {
+    /// The child that would hold `key`.
+    fn child_of(&self, key: &[u8]) -> usize {
+        match self.keys.search(key) {
+            Ok(i) => i + 1,
+            Err(i) => i,
+        }
+    }
+
+    /// First and last child that may hold keys of the range.
+    fn range(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> (usize, usize) {
+        let first = start.map_or(0, |key| self.child_of(key));
+        // A child whose first possible key is `end` holds nothing of the range.
+        let last = end.map_or(self.children.len() - 1, |key| {
+            self.keys.search(key).unwrap_or_else(|i| i)
+        });
+        (first, last)
+    }
+}
+
+impl<V> Node<V> {
+    fn counts(&self) -> Counts {
+        match self {
+            Self::Leaf(leaf) => Counts {
+                keys: leaf.values.len(),
+                live: leaf.live.count_ones() as usize,
+            },
+            Self::Inner(inner) => {
+                let mut sum = Counts::default();
+                for child in &inner.children {
+                    sum.keys += child.counts.keys;
+                    sum.live += child.counts.live;
+                }
+                sum
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Leaf(leaf) => leaf.values.len(),
+            Self::Inner(inner) => inner.children.len(),
+        }
+    }
+
+    fn key_bytes(&self) -> usize {
+        match self {
+            Self::Leaf(leaf) => leaf.keys.heap_bytes(),
+            Self::Inner(inner) => inner.keys.heap_bytes(),
+        }
+    }
+
+    fn is_too_big(&self) -> bool {
+        self.len() > MAX_ENTRIES || (self.len() > 4 && self.key_bytes() > MAX_KEY_BYTES)
+    }
+
+    fn count_live(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> usize {
+        match self {
+            Self::Leaf(leaf) => {
+                let (first, after) = leaf.range(start, end);
+                let bits = leaf.live & low_bits(after) & !low_bits(first);
+                bits.count_ones() as usize
+            }
+            Self::Inner(inner) => {
+                let (first, last) = inner.range(start, end);
+                let mut sum = 0;
+                for i in first..=last {
+                    let child = &inner.children[i];
+                    let start = start.filter(|_| i == first);
+                    let end = end.filter(|_| i == last);
+                    sum += if start.is_none() && end.is_none() {
+                        child.counts.live
+                    } else {
+                        child.node.count_live(start, end)
+                    };
+                }
+                sum
+            }
+        }
+    }
+
+    fn visit<'t>(
+        &'t self,
+        start: Option<&[u8]>,
+        end: Option<&[u8]>,
+        f: &mut dyn FnMut(KeyParts<'t>, &'t V, bool) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        match self {
+            Self::Leaf(leaf) => {
+                let (first, after) = leaf.range(start, end);
+                let prefix = leaf.keys.prefix();
+                for i in first..after {
+                    let suffix = leaf.keys.suffix(i);
+                    let key = KeyParts { prefix, suffix };
+                    f(key, &leaf.values[i], leaf.live >> i & 1 == 1)?;
+                }
+            }
+            Self::Inner(inner) => {
+                let (first, last) = inner.range(start, end);
+                for i in first..=last {
+                    let start = start.filter(|_| i == first);
+                    let end = end.filter(|_| i == last);
+                    inner.children[i].node.visit(start, end, f)?;
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn heap_bytes(&self) -> usize {
+        // Two reference counts stand before the node.
+        let own = size_of::<Self>() + 2 * size_of::<usize>() + self.key_bytes();
+        own + match self {
+            Self::Leaf(leaf) => leaf.values.capacity() * size_of::<V>(),
+            Self::Inner(inner) => {
+                let below: usize = inner.children.iter().map(|c| c.node.heap_bytes()).sum();
+                below + inner.children.capacity() * size_of::<Child<V>>()
+            }
+        }
+    }
+}
+
+impl<V: Clone> Node<V> {
+    fn insert(this: &mut Arc<Self>, key: &[u8], value: V, live: bool) -> Option<Split<V>> {
+        let node = Arc::make_mut(this);
+        let inserted_at = match node {
+            Self::Leaf(leaf) => match leaf.keys.search(key) {
+                Ok(i) => {
+                    leaf.values[i] = value;
+                    leaf.live = leaf.live & !(1 << i) | u128::from(live) << i;
+                    return None;
+                }
+                Err(i) => {
+                    leaf.keys.insert(i, key);
+                    leaf.values.insert(i, value);
+                    let low = low_bits(i);
+                    leaf.live =
+                        leaf.live & low | (leaf.live & !low) << 1 | u128::from(live) << i;
+                    i
+                }
+            },
+            Self::Inner(inner) => {
+                let i = inner.child_of(key);
+                let child = &mut inner.children[i];
+                let split = Self::insert(&mut child.node, key, value, live);
+                child.counts = child.node.counts();
+                let Some(split) = split else { return None };
+                inner.keys.insert(i, &split.separator);
+                inner.children.insert(i + 1, Child::of(Arc::new(split.right)));
+                i + 1
+            }
+        };
+        if !node.is_too_big() {
+            return None;
+        }
+        // Keys that only grow fill their nodes: the old one stays full, the new one starts empty.
+        let len = node.len();
+        let at_the_end = inserted_at + 1 == len && len > MAX_ENTRIES;
+        Some(node.split(if at_the_end { len - 2 } else { len / 2 }))
+    }
+
+    /// Cuts the node before entry `at`.
+    fn split(&mut self, at: usize) -> Split<V> {
+        match self {
+            Self::Leaf(leaf) => {
+                let keys = leaf.keys.split_off(at);
+                let values = leaf.values.split_off(at);
+                leaf.values.shrink_to_fit();
+                let live = leaf.live >> at;
+                leaf.live &= low_bits(at);
+                Split {
+                    separator: keys.to_vec(0),
+                    right: Self::Leaf(Leaf { keys, values, live }),
+                }
+            }
+            Self::Inner(inner) => {
+                let mut keys = inner.keys.split_off(at - 1);
+                let separator = keys.to_vec(0);
+                keys.remove(0);
+                let children = inner.children.split_off(at);
+                inner.children.shrink_to_fit();
+                Split {
+                    separator,
+                    right: Self::Inner(Inner { keys, children }),
+                }
+            }
+        }
+    }
+
+    /// Removes `key`, which is there.
+    fn remove(this: &mut Arc<Self>, key: &[u8]) {
+        match Arc::make_mut(this) {
+            Self::Leaf(leaf) => {
+                let i = leaf.keys.search(key).expect("looked up before");
+                leaf.keys.remove(i);
+                leaf.values.remove(i);
+                let low = low_bits(i);
+                leaf.live = leaf.live & low | (leaf.live >> 1) & !low;
+            }
+            Self::Inner(inner) => {
+                let i = inner.child_of(key);
+                let child = &mut inner.children[i];
+                Self::remove(&mut child.node, key);
+                child.counts = child.node.counts();
+                inner.rebalance(i);
+            }
+        }
+    }
+
+    /// Appends `right`, a neighbour of the same depth; `separator` is the key between the two.
+    fn join(&mut self, separator: &[u8], right: &Self) {
+        match (self, right) {
+            (Self::Leaf(left), Self::Leaf(right)) => {
+                left.live |= right.live << left.values.len();
+                left.keys.append(&right.keys);
+                left.values.extend_from_slice(&right.values);
+            }
+            (Self::Inner(left), Self::Inner(right)) => {
+                left.keys.insert(left.keys.len(), separator);
+                left.keys.append(&right.keys);
+                left.children.extend_from_slice(&right.children);
+            }
+            _ => unreachable!("all leaves are at one depth"),
+        }
+    }
+}
+
+impl<V: Clone> Inner<V> {
+    /// Drops child `i` if it is empty, joins it with a neighbour if it is small.
+    fn rebalance(&mut self, i: usize) {
+        let len = self.children[i].node.len();
+        if len == 0 {
+            self.children.remove(i);
+            if self.keys.len() > 0 {
+                self.keys.remove(i.saturating_sub(1));
+            }
+            return;
+        }
+        if len >= MIN_ENTRIES || self.children.len() < 2 {
+            return;
+        }
+        let left = if i + 1 < self.children.len() { i } else { i - 1 };
+        let (a, b) = (&self.children[left].node, &self.children[left + 1].node);
+        if a.len() + b.len() > MAX_JOINED || a.key_bytes() + b.key_bytes() > MAX_KEY_BYTES / 2 {
+            return;
+        }
+        let separator = self.keys.to_vec(left);
+        self.keys.remove(left);
+        let right = self.children.remove(left + 1);
+        let child = &mut self.children[left];
+        Arc::make_mut(&mut child.node).join(&separator, &right.node);
+        child.counts = child.node.counts();
+    }
+}
