@@ -1,0 +1,68 @@
+//! Questions about a log that need its records but not its entries.
+use std::path::Path;
+
+use varve_proto::raftpb::HardState;
+use varve_proto::walpb::Snapshot;
+use varve_vfs::DynFs;
+
+use crate::dir;
+use crate::error::{Error, Result};
+use crate::format::RecordKind;
+use crate::read_only::ReadOnly;
+use crate::records::Records;
+use crate::replay::{self, Accumulator};
+
+/// How often to list again when a purge took a segment between listing and opening; etcd's number.
+const ATTEMPTS: usize = 3;
+
+/// The snapshots a start may use: those recorded up to the last commit recorded.
+pub(crate) fn valid_snapshots(fs: &DynFs, dir: &Path) -> Result<Vec<Snapshot>> {
+    let mut attempt = 1;
+    loop {
+        match collect_snapshots(fs, dir) {
+            Err(e) if e.is_not_found() && attempt < ATTEMPTS => attempt += 1,
+            other => return other,
+        }
+    }
+}
+
+fn collect_snapshots(fs: &DynFs, dir: &Path) -> Result<Vec<Snapshot>> {
+    let names = dir::newest_run(fs.as_ref(), dir)?;
+    let mut snapshots = Vec::new();
+    let mut commit = 0;
+    for record in Records::new(dir::open_unlocked(fs, dir, &names)?)? {
+        let record = match record {
+            Ok(record) => record,
+            Err(e) if e.is_repairable() => break,
+            Err(e) => return Err(e),
+        };
+        match record.kind {
+            RecordKind::Snapshot => snapshots.push(replay::snapshot(&record)?),
+            RecordKind::State => commit = replay::hard_state(&record)?.commit,
+            RecordKind::Metadata | RecordKind::Entry | RecordKind::Crc => {}
+        }
+    }
+    snapshots.retain(|snapshot| snapshot.index <= commit);
+    Ok(snapshots)
+}
+
+/// Reads a log from `start` to its end, as a start would, and gives its hard state.
+pub(crate) fn verify(fs: &DynFs, dir: &Path, start: &Snapshot) -> Result<HardState> {
+    let mut accumulator = Accumulator::checking(start);
+    for record in ReadOnly::open(fs, dir, start)?.records()? {
+        match record {
+            Ok(record) => accumulator.add(record)?,
+            Err(e) if e.is_repairable() => break,
+            Err(e) => return Err(e),
+        }
+    }
+    if !accumulator.matched() {
+        let Snapshot { index, term, .. } = *start;
+        return Err(Error::SnapshotNotFound {
+            dir: dir.to_path_buf(),
+            index,
+            term,
+        });
+    }
+    Ok(accumulator.finish().hard_state.unwrap_or_default())
+}

@@ -1,0 +1,123 @@
+//! The bytes of a `walpb.Record`, taken apart without copying.
+//!
+//! Three fields: type (1, varint), crc (2, varint), data (3, bytes). Unknown fields are skipped and a
+//! repeated field counts by its last occurrence, as protobuf demands.
+#![deny(clippy::indexing_slicing)]
+use std::ops::Range;
+
+/// A record whose data is a range of the bytes it was parsed from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Parsed {
+    pub(crate) kind: i64,
+    pub(crate) crc: u32,
+    pub(crate) data: Option<Range<usize>>,
+}
+
+/// Why bytes are not a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    /// A field goes past the end. etcd up to 3.6 takes this for a write cut short.
+    Truncated,
+    /// No reading makes sense.
+    Invalid(&'static str),
+}
+
+/// Parses all of `bytes` as one record.
+pub(crate) fn record(bytes: &[u8]) -> Result<Parsed, Flaw> {
+    let mut at = Cursor { bytes, at: 0 };
+    let mut parsed = Parsed::default();
+    while !at.is_done() {
+        field(&mut at, &mut parsed)?;
+    }
+    Ok(parsed)
+}
+
+/// Parses the record that begins `bytes` as encoders write it, whatever follows it: its fields in
+/// ascending order, its end being that of its data (of its crc in a crc record). Gives its length too.
+pub(crate) fn leading_record(bytes: &[u8]) -> Result<(Parsed, usize), Flaw> {
+    const CRC_KIND: i64 = 4;
+    let mut at = Cursor { bytes, at: 0 };
+    let mut parsed = Parsed::default();
+    for number in 1..=3 {
+        if number == 3 && parsed.kind == CRC_KIND {
+            break;
+        }
+        if field(&mut at, &mut parsed)? != number {
+            return Err(Flaw::Invalid("fields out of order"));
+        }
+    }
+    Ok((parsed, at.at))
+}
+
+/// Parses one field and returns its number.
+fn field(at: &mut Cursor<'_>, parsed: &mut Parsed) -> Result<u64, Flaw> {
+    let tag = at.varint()?;
+    let (number, wire) = (tag >> 3, tag & 7);
+    match (number, wire) {
+        (1, 0) => parsed.kind = at.varint()?.cast_signed(),
+        (2, 0) => parsed.crc = low_half(at.varint()?),
+        (3, 2) => parsed.data = Some(at.bytes()?),
+        (0, _) => return Err(Flaw::Invalid("field number 0")),
+        (1..=3, _) => return Err(Flaw::Invalid("wire type of a known field")),
+        (_, 0) => drop(at.varint()?),
+        (_, 1) => drop(at.take(8)?),
+        (_, 2) => drop(at.bytes()?),
+        (_, 5) => drop(at.take(4)?),
+        _ => return Err(Flaw::Invalid("wire type")),
+    }
+    Ok(number)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "uint32 of protobuf keeps the low half"
+)]
+const fn low_half(value: u64) -> u32 {
+    value as u32
+}
+
+struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Cursor<'_> {
+    fn is_done(&self) -> bool {
+        self.at >= self.bytes.len()
+    }
+
+    fn varint(&mut self) -> Result<u64, Flaw> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = *self.bytes.get(self.at).ok_or(Flaw::Truncated)?;
+            self.at += 1;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(Flaw::Invalid("varint of more than ten bytes"))
+    }
+
+    fn take(&mut self, len: usize) -> Result<Range<usize>, Flaw> {
+        let end = self
+            .at
+            .checked_add(len)
+            .filter(|end| *end <= self.bytes.len());
+        let range = self.at..end.ok_or(Flaw::Truncated)?;
+        self.at = range.end;
+        Ok(range)
+    }
+
+    fn bytes(&mut self) -> Result<Range<usize>, Flaw> {
+        let len = self.varint()?;
+        // Go reads the length as a signed number and calls a negative one invalid, not truncated.
+        if len > i64::MAX.cast_unsigned() {
+            return Err(Flaw::Invalid("negative length"));
+        }
+        self.take(usize::try_from(len).map_err(|_| Flaw::Truncated)?)
+    }
+}
+
+#[cfg(test)]
+mod tests;

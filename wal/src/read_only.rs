@@ -1,0 +1,58 @@
+//! A log that is only looked at: no locks, no writes, a live member's directory is fine.
+use std::path::Path;
+
+use varve_proto::walpb::Snapshot;
+use varve_vfs::DynFs;
+
+use crate::dir::{self, Segment};
+use crate::error::{Error, Result};
+use crate::records::Records;
+use crate::replay::{Accumulator, Replay};
+
+/// Segments from a start snapshot on.
+#[derive(Clone, Debug)]
+pub struct ReadOnly {
+    dir: std::path::PathBuf,
+    start: Snapshot,
+    segments: Vec<Segment>,
+}
+
+impl ReadOnly {
+    pub(crate) fn open(fs: &DynFs, dir: &Path, start: &Snapshot) -> Result<Self> {
+        let names = dir::from_index(fs.as_ref(), dir, start.index)?;
+        let segments = dir::open_unlocked(fs, dir, &names)?;
+        Ok(Self {
+            dir: dir.to_path_buf(),
+            start: start.clone(),
+            segments,
+        })
+    }
+
+    /// Every record, in order.
+    pub fn records(&self) -> Result<Records> {
+        Records::new(self.segments.clone())
+    }
+
+    /// Puts the records together; a torn tail, which a live log may show at any moment, ends the log.
+    ///
+    /// Errors: [`Error::SnapshotNotFound`] when the log has no record of the start snapshot; damage.
+    pub fn read_all(self) -> Result<Replay> {
+        let mut accumulator = Accumulator::new(&self.start);
+        for record in self.records()? {
+            match record {
+                Ok(record) => accumulator.add(record)?,
+                Err(e) if e.is_repairable() => break,
+                Err(e) => return Err(e),
+            }
+        }
+        if !accumulator.matched() {
+            let Snapshot { index, term, .. } = self.start;
+            return Err(Error::SnapshotNotFound {
+                dir: self.dir,
+                index,
+                term,
+            });
+        }
+        Ok(accumulator.finish())
+    }
+}

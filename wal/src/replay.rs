@@ -1,0 +1,170 @@
+//! What a log says, put together from its records.
+use bytes::Bytes;
+use prost::Message as _;
+use varve_proto::raftpb::{Entry, HardState};
+use varve_proto::walpb::Snapshot;
+
+use crate::error::{Error, Result};
+use crate::format::RecordKind;
+use crate::records::Record;
+
+/// What a replay found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Replay {
+    /// Who the log belongs to: what [`Wal::create`](crate::Wal::create) was given.
+    pub metadata: Bytes,
+    /// The last hard state, if any was saved.
+    pub hard_state: Option<HardState>,
+    /// The entries after the start snapshot, without gaps; later records have overridden earlier ones.
+    pub entries: Vec<Entry>,
+    /// Whether the log has a record of the start snapshot. Opening for append does not insist on it,
+    /// as in etcd.
+    pub snapshot_matched: bool,
+}
+
+/// Takes records one by one.
+#[derive(Debug)]
+pub(crate) struct Accumulator {
+    start: Snapshot,
+    replay: Replay,
+    has_metadata: bool,
+    /// Whether entries are kept, or only counted.
+    keep: bool,
+    count: usize,
+    /// Index of the last entry or snapshot recorded.
+    pub(crate) last_index: u64,
+}
+
+impl Accumulator {
+    /// Keeps everything.
+    pub(crate) fn new(start: &Snapshot) -> Self {
+        Self {
+            keep: true,
+            ..Self::checking(start)
+        }
+    }
+
+    /// Checks entries like one that keeps them, and lets them go.
+    pub(crate) fn checking(start: &Snapshot) -> Self {
+        Self {
+            keep: false,
+            count: 0,
+            start: start.clone(),
+            replay: Replay::default(),
+            has_metadata: false,
+            last_index: 0,
+        }
+    }
+
+    pub(crate) fn finish(self) -> Replay {
+        self.replay
+    }
+
+    pub(crate) fn matched(&self) -> bool {
+        self.replay.snapshot_matched
+    }
+
+    pub(crate) fn add(&mut self, record: Record) -> Result<()> {
+        match record.kind {
+            RecordKind::Crc => Ok(()),
+            RecordKind::Metadata => self.metadata(record),
+            RecordKind::Entry => self.entry(&record),
+            RecordKind::State => {
+                self.replay.hard_state = Some(hard_state(&record)?);
+                Ok(())
+            }
+            RecordKind::Snapshot => self.snapshot(&record),
+        }
+    }
+
+    fn metadata(&mut self, record: Record) -> Result<()> {
+        if self.has_metadata && self.replay.metadata != record.data {
+            let file = record.segment.to_path_buf();
+            return Err(Error::MetadataConflict {
+                file,
+                offset: record.offset,
+            });
+        }
+        self.has_metadata = true;
+        self.replay.metadata = record.data;
+        Ok(())
+    }
+
+    fn entry(&mut self, record: &Record) -> Result<()> {
+        let entry = entry(record)?;
+        self.last_index = entry.index;
+        let after_start = entry.index.checked_sub(self.start.index);
+        let Some(position) = after_start.and_then(|distance| distance.checked_sub(1)) else {
+            return Ok(());
+        };
+        match usize::try_from(position) {
+            Ok(position) if position <= self.count => {
+                self.count = position + 1;
+                if self.keep {
+                    self.replay.entries.truncate(position);
+                    self.replay.entries.push(entry);
+                }
+                Ok(())
+            }
+            _ => Err(Error::IndexGap {
+                file: record.segment.to_path_buf(),
+                offset: record.offset,
+                expected: self.start.index.saturating_add(self.count as u64 + 1),
+                found: entry.index,
+            }),
+        }
+    }
+
+    fn snapshot(&mut self, record: &Record) -> Result<()> {
+        let snapshot = snapshot(record)?;
+        self.last_index = self.last_index.max(snapshot.index);
+        if snapshot.index != self.start.index {
+            return Ok(());
+        }
+        if snapshot.term != self.start.term {
+            return Err(Error::SnapshotMismatch {
+                file: record.segment.to_path_buf(),
+                offset: record.offset,
+                index: snapshot.index,
+                expected: self.start.term,
+                found: snapshot.term,
+            });
+        }
+        self.replay.snapshot_matched = true;
+        Ok(())
+    }
+}
+
+/// The entry of a record. The type of a record is not under its checksum, so what must hold of an
+/// entry is checked: an index, and one of raft's three types.
+pub(crate) fn entry(record: &Record) -> Result<Entry> {
+    let entry = Entry::decode(record.data.clone()).map_err(|_| malformed(record, "entry"))?;
+    if entry.index == 0 || !(0..=2).contains(&entry.r#type) {
+        return Err(malformed(record, "entry without an index or a known type"));
+    }
+    Ok(entry)
+}
+
+/// The hard state of a record: exactly its three fields, which every version writes, and no vote
+/// without a term.
+pub(crate) fn hard_state(record: &Record) -> Result<HardState> {
+    let state =
+        HardState::decode(record.data.clone()).map_err(|_| malformed(record, "hard state"))?;
+    if state.encode_to_vec() != record.data || (state.term == 0 && state.vote != 0) {
+        return Err(malformed(record, "hard state"));
+    }
+    Ok(state)
+}
+
+/// The snapshot of a record.
+pub(crate) fn snapshot(record: &Record) -> Result<Snapshot> {
+    Snapshot::decode(record.data.clone()).map_err(|_| malformed(record, "snapshot"))
+}
+
+fn malformed(record: &Record, what: &'static str) -> Error {
+    Error::Malformed {
+        file: record.segment.to_path_buf(),
+        offset: record.offset,
+        what,
+    }
+}
