@@ -30,7 +30,11 @@ pub fn describe_message_type(value: i32) -> String {
 
 /// `Term:2 Vote:1 Commit:11`, the vote only if there is one.
 pub fn describe_hard_state(state: &HardState) -> String {
-    let vote = if state.vote == NONE { String::new() } else { format!(" Vote:{}", state.vote) };
+    let vote = if state.vote == NONE {
+        String::new()
+    } else {
+        format!(" Vote:{}", state.vote)
+    };
     format!("Term:{}{vote} Commit:{}", state.term, state.commit)
 }
 
@@ -61,7 +65,10 @@ pub fn describe_conf_state(state: &ConfState) -> String {
 pub fn describe_snapshot(snapshot: &Snapshot) -> String {
     let metadata = &snapshot.metadata;
     let conf_state = describe_conf_state(&metadata.conf_state);
-    format!("Index:{} Term:{} ConfState:{conf_state}", metadata.index, metadata.term)
+    format!(
+        "Index:{} Term:{} ConfState:{conf_state}",
+        metadata.index, metadata.term
+    )
 }
 
 /// Bytes as a quoted string; what is not printable is escaped.
@@ -96,7 +103,8 @@ pub fn quote(data: &[u8]) -> String {
 
 /// Appends; writing to a string cannot fail.
 fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("writing to a String does not fail");
+    out.write_fmt(text)
+        .expect("writing to a String does not fail");
 }
 
 /// `v1 l2 r3 u4`: what [`crate::parse_conf_changes`] reads.
@@ -123,9 +131,16 @@ pub fn describe_conf_change(change: &ConfChangeV2) -> String {
     let mut out = format!("transition:{transition}");
     for single in &change.changes {
         let kind = name_or_number(single.r#type, ConfChangeType::as_str_name);
-        push(&mut out, format_args!(" changes:{{type:{kind} node_id:{}}}", single.node_id));
+        push(
+            &mut out,
+            format_args!(" changes:{{type:{kind} node_id:{}}}", single.node_id),
+        );
     }
-    if let Some(context) = change.context.as_ref().filter(|context| !context.is_empty()) {
+    if let Some(context) = change
+        .context
+        .as_ref()
+        .filter(|context| !context.is_empty())
+    {
         push(&mut out, format_args!(" context:{}", quote(context)));
     }
     out
@@ -148,7 +163,10 @@ pub fn describe_entry(entry: &Entry, format: EntryFormatter<'_>) -> String {
 
 /// One line per entry.
 pub fn describe_entries(entries: &[Entry], format: EntryFormatter<'_>) -> String {
-    entries.iter().map(|entry| describe_entry(entry, format) + "\n").collect()
+    entries
+        .iter()
+        .map(|entry| describe_entry(entry, format) + "\n")
+        .collect()
 }
 
 fn target(id: u64) -> String {
@@ -177,7 +195,10 @@ fn indented(message: &Message, indent: &str, format: EntryFormatter<'_>) -> Stri
         message.index
     );
     if message.reject {
-        push(&mut out, format_args!(" Rejected (Hint: {})", message.reject_hint));
+        push(
+            &mut out,
+            format_args!(" Rejected (Hint: {})", message.reject_hint),
+        );
     }
     if message.commit != 0 {
         push(&mut out, format_args!(" Commit:{}", message.commit));
@@ -187,17 +208,26 @@ fn indented(message: &Message, indent: &str, format: EntryFormatter<'_>) -> Stri
     }
     match message.entries.as_slice() {
         [] => {}
-        [entry] => push(&mut out, format_args!(" Entries:[{}]", describe_entry(entry, format))),
+        [entry] => push(
+            &mut out,
+            format_args!(" Entries:[{}]", describe_entry(entry, format)),
+        ),
         entries => {
             out.push_str(" Entries:[");
             for entry in entries {
-                push(&mut out, format_args!("\n{indent}  {}", describe_entry(entry, format)));
+                push(
+                    &mut out,
+                    format_args!("\n{indent}  {}", describe_entry(entry, format)),
+                );
             }
             push(&mut out, format_args!("\n{indent}]"));
         }
     }
     if let Some(snapshot) = snapshot_of(message) {
-        push(&mut out, format_args!("\n{indent}  Snapshot: {}", describe_snapshot(snapshot)));
+        push(
+            &mut out,
+            format_args!("\n{indent}  Snapshot: {}", describe_snapshot(snapshot)),
+        );
     }
     if !message.responses.is_empty() {
         out.push_str(" Responses:[");
@@ -218,7 +248,10 @@ pub fn describe_ready(ready: &Ready, format: EntryFormatter<'_>) -> String {
         push(&mut out, format_args!("{}\n", describe_soft_state(state)));
     }
     if let Some(state) = &ready.hard_state {
-        push(&mut out, format_args!("HardState {}\n", describe_hard_state(state)));
+        push(
+            &mut out,
+            format_args!("HardState {}\n", describe_hard_state(state)),
+        );
     }
     if !ready.read_states.is_empty() {
         let states: Vec<_> = ready
@@ -229,13 +262,26 @@ pub fn describe_ready(ready: &Ready, format: EntryFormatter<'_>) -> String {
                 format!("{{{} [{}]}}", state.index, ctx.join(" "))
             })
             .collect();
-        push(&mut out, format_args!("ReadStates [{}]\n", states.join(" ")));
+        push(
+            &mut out,
+            format_args!("ReadStates [{}]\n", states.join(" ")),
+        );
     }
     if !ready.entries.is_empty() {
-        push(&mut out, format_args!("Entries:\n{}", describe_entries(&ready.entries, format)));
+        push(
+            &mut out,
+            format_args!("Entries:\n{}", describe_entries(&ready.entries, format)),
+        );
     }
-    if let Some(snapshot) = ready.snapshot.as_ref().filter(|snapshot| !is_empty_snapshot(snapshot)) {
-        push(&mut out, format_args!("Snapshot {}\n", describe_snapshot(snapshot)));
+    if let Some(snapshot) = ready
+        .snapshot
+        .as_ref()
+        .filter(|snapshot| !is_empty_snapshot(snapshot))
+    {
+        push(
+            &mut out,
+            format_args!("Snapshot {}\n", describe_snapshot(snapshot)),
+        );
     }
     if !ready.committed_entries.is_empty() {
         let entries = describe_entries(&ready.committed_entries, format);
@@ -244,7 +290,10 @@ pub fn describe_ready(ready: &Ready, format: EntryFormatter<'_>) -> String {
     if !ready.messages.is_empty() {
         out.push_str("Messages:\n");
         for message in &ready.messages {
-            push(&mut out, format_args!("{}\n", describe_message(message, format)));
+            push(
+                &mut out,
+                format_args!("{}\n", describe_message(message, format)),
+            );
         }
     }
     if out.is_empty() {

@@ -11,7 +11,10 @@ pub(crate) struct EntryId {
 
 impl EntryId {
     pub(crate) fn of(entry: &Entry) -> Self {
-        Self { term: entry.term, index: entry.index }
+        Self {
+            term: entry.term,
+            index: entry.index,
+        }
     }
 }
 

@@ -74,7 +74,11 @@ impl<S: Storage> RaftLog<S> {
     pub(crate) fn load_committed(&mut self, committed: u64) -> Result<(), Error> {
         let last = self.last_index();
         if committed < self.committed || committed > last {
-            return Err(Error::HardStateOutOfRange { commit: committed, first: self.committed, last });
+            return Err(Error::HardStateOutOfRange {
+                commit: committed,
+                first: self.committed,
+                last,
+            });
         }
         self.committed = committed;
         Ok(())
@@ -95,7 +99,10 @@ impl<S: Storage> RaftLog<S> {
 
     pub(crate) fn last_id(&self) -> StorageResult<EntryId> {
         let index = self.last_index();
-        Ok(EntryId { term: self.term(index)?, index })
+        Ok(EntryId {
+            term: self.term(index)?,
+            index,
+        })
     }
 
     /// The term of an entry, or of what came just before the first one.
@@ -156,7 +163,10 @@ impl<S: Storage> RaftLog<S> {
         if let Some(at) = self.find_conflict(&entries)? {
             let index = entries[at].index;
             if index <= self.committed {
-                return Err(Error::CommittedConflict { index, committed: self.committed });
+                return Err(Error::CommittedConflict {
+                    index,
+                    committed: self.committed,
+                });
             }
             entries.drain(..at);
             self.append(entries);
@@ -218,7 +228,10 @@ impl<S: Storage> RaftLog<S> {
         if index > self.committed {
             let last_index = self.last_index();
             if index > last_index {
-                return Err(Error::CommitOutOfRange { commit: index, last_index });
+                return Err(Error::CommitOutOfRange {
+                    commit: index,
+                    last_index,
+                });
             }
             self.committed = index;
         }
@@ -308,12 +321,19 @@ impl<S: Storage> RaftLog<S> {
             return Ok(Vec::new());
         }
         // Not paused, so there is room left.
-        self.slice(range.start, range.end, self.max_applying_size - self.applying_size)
+        self.slice(
+            range.start,
+            range.end,
+            self.max_applying_size - self.applying_size,
+        )
     }
 
     /// The entries up to `last`, of this encoded size, were handed out to be applied.
     pub(crate) fn accept_applying(&mut self, last: u64, size: u64, allow_unstable: bool) {
-        assert!(last <= self.committed, "only committed entries are handed out");
+        assert!(
+            last <= self.committed,
+            "only committed entries are handed out"
+        );
         self.applying = last;
         self.applying_size = self.applying_size.saturating_add(size);
         // Having stopped short of what may be applied means that the next entry did not fit.

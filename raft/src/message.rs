@@ -66,7 +66,10 @@ pub fn kind_of(message: &Message) -> Option<MessageType> {
 
 /// Index and term of a snapshot.
 pub(crate) fn snapshot_id(snapshot: &Snapshot) -> EntryId {
-    EntryId { term: snapshot.metadata.term, index: snapshot.metadata.index }
+    EntryId {
+        term: snapshot.metadata.term,
+        index: snapshot.metadata.index,
+    }
 }
 
 /// A snapshot of nothing is no snapshot: older peers put one into every message.
@@ -76,7 +79,10 @@ pub fn is_empty_snapshot(snapshot: &Snapshot) -> bool {
 
 /// The message's snapshot, if it has one that is not empty.
 pub(crate) fn snapshot_of(message: &Message) -> Option<&Snapshot> {
-    message.snapshot.as_ref().filter(|snapshot| !is_empty_snapshot(snapshot))
+    message
+        .snapshot
+        .as_ref()
+        .filter(|snapshot| !is_empty_snapshot(snapshot))
 }
 
 /// Whether nothing was ever saved.
@@ -86,18 +92,27 @@ pub fn is_empty_hard_state(state: &HardState) -> bool {
 
 /// An empty message of this kind to a node. Sender and term are filled in when it is sent.
 pub(crate) fn message(kind: MessageType, to: u64) -> Message {
-    Message { r#type: kind as i32, to, ..Message::default() }
+    Message {
+        r#type: kind as i32,
+        to,
+        ..Message::default()
+    }
 }
 
 /// An entry with a payload, as yet without position.
 pub(crate) fn proposal(data: bytes::Bytes) -> Entry {
-    Entry { data: Some(data), ..Entry::default() }
+    Entry {
+        data: Some(data),
+        ..Entry::default()
+    }
 }
 
 /// Whether the configuration has this node in any role. Who waits to become a learner is an outgoing
 /// voter.
 pub(crate) fn is_member(state: &ConfState, id: u64) -> bool {
-    [&state.voters, &state.learners, &state.voters_outgoing].iter().any(|ids| ids.contains(&id))
+    [&state.voters, &state.learners, &state.voters_outgoing]
+        .iter()
+        .any(|ids| ids.contains(&id))
 }
 
 /// Refuses what no correct member sends, before it can do anything.
@@ -107,24 +122,42 @@ pub(crate) fn is_member(state: &ConfState, id: u64) -> bool {
 pub(crate) fn check_incoming(message: &Message, id: u64) -> Result<(), Error> {
     use MessageType as T;
 
-    let malformed =
-        |what: &'static str| Err(Error::Malformed { kind: message.r#type, from: message.from, what });
+    let malformed = |what: &'static str| {
+        Err(Error::Malformed {
+            kind: message.r#type,
+            from: message.from,
+            what,
+        })
+    };
     let positions = [
         message.term,
         message.log_term,
         message.index,
         message.commit,
         message.reject_hint,
-        message.snapshot.as_ref().map_or(0, |snapshot| snapshot.metadata.index),
-        message.snapshot.as_ref().map_or(0, |snapshot| snapshot.metadata.term),
+        message
+            .snapshot
+            .as_ref()
+            .map_or(0, |snapshot| snapshot.metadata.index),
+        message
+            .snapshot
+            .as_ref()
+            .map_or(0, |snapshot| snapshot.metadata.term),
     ];
     if positions.iter().any(|&position| position > MAX_POSITION) {
         return malformed("a term or index is out of range");
     }
-    let Some(kind) = kind_of(message) else { return Ok(()) };
+    let Some(kind) = kind_of(message) else {
+        return Ok(());
+    };
 
     match kind {
-        T::MsgApp | T::MsgHeartbeat | T::MsgSnap | T::MsgVote | T::MsgPreVote | T::MsgTimeoutNow => {
+        T::MsgApp
+        | T::MsgHeartbeat
+        | T::MsgSnap
+        | T::MsgVote
+        | T::MsgPreVote
+        | T::MsgTimeoutNow => {
             if message.from == NONE || message.from == id {
                 return malformed("the sender cannot be right");
             }
@@ -151,7 +184,10 @@ pub(crate) fn check_incoming(message: &Message, id: u64) -> Result<(), Error> {
         _ => {}
     }
     if kind == T::MsgApp {
-        let previous = EntryId { term: message.log_term, index: message.index };
+        let previous = EntryId {
+            term: message.log_term,
+            index: message.index,
+        };
         if let Some(what) = malformed_run(message.term, previous, &message.entries) {
             return malformed(what);
         }

@@ -13,8 +13,8 @@ use varve_proto::raftpb::{
     ConfChange, ConfChangeType, ConfChangeV2, ConfState, Entry, HardState, Message, MessageType,
 };
 
-use crate::config::Config;
 use crate::confchange::ConfChangeExt;
+use crate::config::Config;
 use crate::entry::encoded_size_of;
 use crate::error::Error;
 use crate::message::{
@@ -127,7 +127,10 @@ impl<S: Storage> RawNode<S> {
     }
 
     fn stop(&mut self, error: Error) {
-        self.raft.config.logger.error(format_args!("{:x} stops: {error}", self.raft.id));
+        self.raft
+            .config
+            .logger
+            .error(format_args!("{:x} stops: {error}", self.raft.id));
         self.failed.get_or_insert(error);
     }
 
@@ -137,7 +140,10 @@ impl<S: Storage> RawNode<S> {
             Ok(()) => {}
             Err(error) if error.is_fatal() => self.stop(error),
             Err(error) => {
-                self.raft.config.logger.debug(format_args!("{:x} refused: {error}", self.raft.id));
+                self.raft
+                    .config
+                    .logger
+                    .debug(format_args!("{:x} refused: {error}", self.raft.id));
             }
         }
     }
@@ -180,7 +186,11 @@ impl<S: Storage> RawNode<S> {
 
     fn propose_entries(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
         let from = self.raft.id;
-        self.step_checked(Message { from, entries, ..message(MessageType::MsgProp, NONE) })
+        self.step_checked(Message {
+            from,
+            entries,
+            ..message(MessageType::MsgProp, NONE)
+        })
     }
 
     /// Proposes a configuration change. A leader for which it is not possible at present puts an empty
@@ -190,7 +200,10 @@ impl<S: Storage> RawNode<S> {
     /// those cannot apply it.
     pub fn propose_conf_change(&mut self, change: &impl ConfChangeExt) -> Result<(), Error> {
         let entries = vec![change.to_entry()];
-        self.step_checked(Message { entries, ..message(MessageType::MsgProp, NONE) })
+        self.step_checked(Message {
+            entries,
+            ..message(MessageType::MsgProp, NONE)
+        })
     }
 
     /// Adopts a configuration change, when the application applies its entry; returns the
@@ -210,7 +223,10 @@ impl<S: Storage> RawNode<S> {
     }
 
     /// Adopts a configuration change, or reports why it cannot be and changes nothing.
-    pub fn try_apply_conf_change(&mut self, change: &impl ConfChangeExt) -> Result<ConfState, Error> {
+    pub fn try_apply_conf_change(
+        &mut self,
+        change: &impl ConfChangeExt,
+    ) -> Result<ConfState, Error> {
         self.check()?;
         let result = self.raft.apply_conf_change(&change.to_v2());
         self.note(result)
@@ -265,7 +281,10 @@ impl<S: Storage> RawNode<S> {
     /// # Panics
     /// With synchronous writes, if the `Ready` before was not passed to [`RawNode::advance`].
     pub fn ready(&mut self) -> Ready {
-        assert!(self.on_advance.is_empty(), "the Ready before has to be advanced first");
+        assert!(
+            self.on_advance.is_empty(),
+            "the Ready before has to be advanced first"
+        );
         if self.failed.is_some() {
             return Ready::default();
         }
@@ -283,7 +302,11 @@ impl<S: Storage> RawNode<S> {
         let raft = &mut self.raft;
         // What can fail comes first: an error leaves everything in place.
         let committed_entries = raft.log.next_committed(allow_unstable)?;
-        let last = if raft.log.has_unstable_entries() { Some(raft.log.last_id()?) } else { None };
+        let last = if raft.log.has_unstable_entries() {
+            Some(raft.log.last_id()?)
+        } else {
+            None
+        };
 
         let (soft_state, hard_state) = (raft.soft_state(), raft.hard_state());
         let entries = raft.log.next_unstable_entries().to_vec();
@@ -312,10 +335,14 @@ impl<S: Storage> RawNode<S> {
                 // Last, so that the leader's own acknowledgement finds the terms of these entries
                 // still in memory.
                 after_append.extend(saved);
-                ready.messages.push(storage_append(raft.id, &ready, after_append));
+                ready
+                    .messages
+                    .push(storage_append(raft.id, &ready, after_append));
             }
             if !ready.committed_entries.is_empty() {
-                ready.messages.push(storage_apply(raft.id, &ready.committed_entries));
+                ready
+                    .messages
+                    .push(storage_apply(raft.id, &ready.committed_entries));
             }
         } else {
             for message in after_append {
@@ -327,7 +354,8 @@ impl<S: Storage> RawNode<S> {
             }
             self.on_advance.extend(saved);
             if !ready.committed_entries.is_empty() {
-                self.on_advance.push(storage_apply_response(raft.id, &ready.committed_entries));
+                self.on_advance
+                    .push(storage_apply_response(raft.id, &ready.committed_entries));
             }
         }
         raft.log.accept_unstable();
@@ -370,8 +398,10 @@ impl<S: Storage> RawNode<S> {
     /// Asks the leader to hand over to this member.
     pub fn transfer_leader(&mut self, transferee: u64) {
         let from = transferee;
-        let result =
-            self.step_checked(Message { from, ..message(MessageType::MsgTransferLeader, NONE) });
+        let result = self.step_checked(Message {
+            from,
+            ..message(MessageType::MsgTransferLeader, NONE)
+        });
         self.settle(result);
     }
 
@@ -384,8 +414,10 @@ impl<S: Storage> RawNode<S> {
 
     /// The last message to this member did not get through.
     pub fn report_unreachable(&mut self, id: u64) {
-        let result =
-            self.step_checked(Message { from: id, ..message(MessageType::MsgUnreachable, NONE) });
+        let result = self.step_checked(Message {
+            from: id,
+            ..message(MessageType::MsgUnreachable, NONE)
+        });
         self.settle(result);
     }
 

@@ -23,8 +23,8 @@ mod transfer;
 
 use varve_proto::raftpb::{HardState, Message, MessageType};
 
-use crate::config::Config;
 use crate::confchange::Changer;
+use crate::config::Config;
 use crate::error::Error;
 use crate::log::RaftLog;
 use crate::message::{NONE, kind_of};
@@ -78,8 +78,11 @@ impl<S: Storage> Raft<S> {
             randomized_election_timeout: 0,
         };
         let last = raft.log.last_id()?;
-        let restored =
-            Changer { tracker: &raft.tracker, last_index: last.index }.restore(&conf_state)?;
+        let restored = Changer {
+            tracker: &raft.tracker,
+            last_index: last.index,
+        }
+        .restore(&conf_state)?;
         raft.switch_to(restored)?;
         if hard_state != HardState::default() {
             raft.log.load_committed(hard_state.commit)?;
@@ -91,8 +94,14 @@ impl<S: Storage> Raft<S> {
         }
         raft.become_follower(raft.term, NONE);
 
-        let peers: Vec<_> =
-            raft.tracker.config.voters.ids().iter().map(|id| format!("{id:x}")).collect();
+        let peers: Vec<_> = raft
+            .tracker
+            .config
+            .voters
+            .ids()
+            .iter()
+            .map(|id| format!("{id:x}"))
+            .collect();
         raft.config.logger.info(format_args!(
             "newRaft {:x} [peers: [{}], term: {}, commit: {}, applied: {}, lastindex: {}, \
              lastterm: {}]",
@@ -117,16 +126,26 @@ impl<S: Storage> Raft<S> {
     }
 
     pub(crate) fn soft_state(&self) -> SoftState {
-        SoftState { lead: self.leader_id(), role: self.role.state() }
+        SoftState {
+            lead: self.leader_id(),
+            role: self.role.state(),
+        }
     }
 
     pub(crate) fn hard_state(&self) -> HardState {
-        HardState { term: self.term, vote: self.vote, commit: self.log.committed() }
+        HardState {
+            term: self.term,
+            vote: self.vote,
+            commit: self.log.committed(),
+        }
     }
 
     /// Whether this node could lead: a voter that is not waiting for a snapshot to be applied.
     pub(crate) fn promotable(&self) -> bool {
-        self.tracker.progress.get(self.id).is_some_and(|own| !own.is_learner)
+        self.tracker
+            .progress
+            .get(self.id)
+            .is_some_and(|own| !own.is_learner)
             && !self.log.has_unstable_snapshot()
     }
 
@@ -156,7 +175,10 @@ impl<S: Storage> Raft<S> {
                 self.after_append.push(message);
             }
             _ => {
-                assert!(message.to != self.id, "a message to this node waits for the log");
+                assert!(
+                    message.to != self.id,
+                    "a message to this node waits for the log"
+                );
                 self.messages.push(message);
             }
         }
@@ -188,9 +210,10 @@ impl<S: Storage> Raft<S> {
     pub(super) fn become_follower(&mut self, term: u64, leader: u64) {
         self.reset(term);
         self.role = Role::Follower { leader };
-        self.config
-            .logger
-            .info(format_args!("{:x} became follower at term {}", self.id, self.term));
+        self.config.logger.info(format_args!(
+            "{:x} became follower at term {}",
+            self.id, self.term
+        ));
     }
 
     pub(super) fn become_candidate(&mut self) {
@@ -198,9 +221,10 @@ impl<S: Storage> Raft<S> {
         self.reset(self.term + 1);
         self.vote = self.id;
         self.role = Role::Candidate;
-        self.config
-            .logger
-            .info(format_args!("{:x} became candidate at term {}", self.id, self.term));
+        self.config.logger.info(format_args!(
+            "{:x} became candidate at term {}",
+            self.id, self.term
+        ));
     }
 
     /// Neither term nor vote change before it is known that an election can be won.
@@ -208,9 +232,10 @@ impl<S: Storage> Raft<S> {
         assert!(self.role.leader().is_none(), "a leader does not campaign");
         self.tracker.reset_votes();
         self.role = Role::PreCandidate;
-        self.config
-            .logger
-            .info(format_args!("{:x} became pre-candidate at term {}", self.id, self.term));
+        self.config.logger.info(format_args!(
+            "{:x} became pre-candidate at term {}",
+            self.id, self.term
+        ));
     }
 
     pub(super) fn become_leader(&mut self) {
@@ -221,7 +246,10 @@ impl<S: Storage> Raft<S> {
         self.reset(self.term);
         // A change of configuration may be among the entries not applied yet. Looking for it would
         // cost a scan; waiting for all of them only delays the next change.
-        let leader = Leader { pending_conf_index: self.log.last_index(), ..Leader::default() };
+        let leader = Leader {
+            pending_conf_index: self.log.last_index(),
+            ..Leader::default()
+        };
         self.role = Role::Leader(Box::new(leader));
         if let Some(own) = self.tracker.progress.get_mut(self.id) {
             own.become_replicate();
@@ -230,8 +258,9 @@ impl<S: Storage> Raft<S> {
         // Committing an entry of its own term is what tells a leader how far the log is committed.
         let appended = self.append_entries(vec![varve_proto::raftpb::Entry::default()]);
         assert!(appended, "an entry without payload is never refused");
-        self.config
-            .logger
-            .info(format_args!("{:x} became leader at term {}", self.id, self.term));
+        self.config.logger.info(format_args!(
+            "{:x} became leader at term {}",
+            self.id, self.term
+        ));
     }
 }

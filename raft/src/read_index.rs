@@ -73,7 +73,9 @@ impl ReadQueue {
     /// A member echoed a heartbeat's context. Anything else than a position this leader has handed out
     /// is ignored.
     pub(crate) fn echoed(&mut self, member: u64, context: &[u8]) {
-        let Ok(context) = <[u8; 8]>::try_from(context) else { return };
+        let Ok(context) = <[u8; 8]>::try_from(context) else {
+            return;
+        };
         let position = u64::from_le_bytes(context);
         if position <= self.last_position() {
             self.acknowledge(member, position);
@@ -92,7 +94,9 @@ impl ReadQueue {
         let confirmed = voters.committed_index(&acked).min(self.last_position());
         let count = usize::try_from(confirmed.saturating_sub(self.confirmed)).unwrap_or(usize::MAX);
         self.confirmed = self.confirmed.max(confirmed);
-        self.waiting.drain(..count.min(self.waiting.len())).collect()
+        self.waiting
+            .drain(..count.min(self.waiting.len()))
+            .collect()
     }
 }
 

@@ -48,7 +48,10 @@ impl BasicStatus {
             applied: raft.log.applied(),
             lead: soft_state.lead,
             role: soft_state.role,
-            lead_transferee: raft.role.leader().map_or(crate::NONE, |leader| leader.transferee),
+            lead_transferee: raft
+                .role
+                .leader()
+                .map_or(crate::NONE, |leader| leader.transferee),
         }
     }
 }
@@ -59,7 +62,11 @@ impl Status {
         Self {
             basic: BasicStatus::of(raft),
             config: raft.tracker.config.clone(),
-            progress: if leads { raft.tracker.progress.clone() } else { ProgressMap::default() },
+            progress: if leads {
+                raft.tracker.progress.clone()
+            } else {
+                ProgressMap::default()
+            },
         }
     }
 }

@@ -109,7 +109,14 @@ impl Tracker {
                 None => {}
             }
         }
-        let result = self.config.voters.vote_result(|id| self.votes.get(&id).copied());
-        Tally { granted, rejected, result }
+        let result = self
+            .config
+            .voters
+            .vote_result(|id| self.votes.get(&id).copied());
+        Tally {
+            granted,
+            rejected,
+            result,
+        }
     }
 }

@@ -22,13 +22,19 @@ impl ConfChangeExt for ConfChange {
     fn to_v2(&self) -> ConfChangeV2 {
         ConfChangeV2 {
             transition: ConfChangeTransition::Auto as i32,
-            changes: vec![ConfChangeSingle { r#type: self.r#type, node_id: self.node_id }],
+            changes: vec![ConfChangeSingle {
+                r#type: self.r#type,
+                node_id: self.node_id,
+            }],
             context: self.context.clone(),
         }
     }
 
     fn to_entry(&self) -> Entry {
-        entry(EntryType::EntryConfChange, Some(self.encode_to_vec().into()))
+        entry(
+            EntryType::EntryConfChange,
+            Some(self.encode_to_vec().into()),
+        )
     }
 }
 
@@ -38,12 +44,19 @@ impl ConfChangeExt for ConfChangeV2 {
     }
 
     fn to_entry(&self) -> Entry {
-        entry(EntryType::EntryConfChangeV2, Some(self.encode_to_vec().into()))
+        entry(
+            EntryType::EntryConfChangeV2,
+            Some(self.encode_to_vec().into()),
+        )
     }
 }
 
 fn entry(kind: EntryType, data: Option<Bytes>) -> Entry {
-    Entry { r#type: kind as i32, data, ..Entry::default() }
+    Entry {
+        r#type: kind as i32,
+        data,
+        ..Entry::default()
+    }
 }
 
 /// The entry that leaves a joint configuration on the leader's own initiative.
@@ -113,8 +126,13 @@ pub fn parse_conf_changes(text: &str) -> Result<Vec<ConfChangeSingle>, String> {
                 [b'u', ..] => ConfChangeType::ConfChangeUpdateNode,
                 _ => return Err(format!("unknown input: {token}")),
             };
-            let node_id = token[1..].parse().map_err(|error| format!("{token}: {error}"))?;
-            Ok(ConfChangeSingle { r#type: kind as i32, node_id })
+            let node_id = token[1..]
+                .parse()
+                .map_err(|error| format!("{token}: {error}"))?;
+            Ok(ConfChangeSingle {
+                r#type: kind as i32,
+                node_id,
+            })
         })
         .collect()
 }

@@ -145,8 +145,11 @@ impl Changer<'_> {
     fn newcomer(&self, is_learner: bool) -> Progress {
         // Probing starts at the end of the log: most likely the newcomer has none and needs a
         // snapshot, which its first refusal will tell.
-        let mut progress =
-            Progress::new(self.last_index.max(1), self.tracker.new_inflights(), is_learner);
+        let mut progress = Progress::new(
+            self.last_index.max(1),
+            self.tracker.new_inflights(),
+            is_learner,
+        );
         // Or the next quorum check could depose the leader before the newcomer could answer anything.
         progress.recent_active = true;
         progress

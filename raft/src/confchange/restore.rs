@@ -2,13 +2,16 @@
 
 use varve_proto::raftpb::{ConfChangeSingle, ConfChangeType, ConfState};
 
-use super::{Change, ConfChangeError, Changer};
+use super::{Change, Changer, ConfChangeError};
 use crate::describe::describe_conf_state;
 use crate::quorum::NodeSet;
 use crate::tracker::Tracker;
 
 fn changes(kind: ConfChangeType, ids: &[u64]) -> impl Iterator<Item = ConfChangeSingle> {
-    ids.iter().map(move |&node_id| ConfChangeSingle { r#type: kind as i32, node_id })
+    ids.iter().map(move |&node_id| ConfChangeSingle {
+        r#type: kind as i32,
+        node_id,
+    })
 }
 
 impl Changer<'_> {
@@ -24,15 +27,24 @@ impl Changer<'_> {
     pub fn restore(&self, state: &ConfState) -> Result<Change, ConfChangeError> {
         let mut tracker = self.tracker.emptied();
         let step = |tracker: &mut Tracker, change: ConfChangeSingle| {
-            let changer = Changer { tracker, last_index: self.last_index };
+            let changer = Changer {
+                tracker,
+                last_index: self.last_index,
+            };
             let (config, progress) = changer.simple(&[change])?;
             tracker.config = config;
             tracker.progress = progress;
             Ok(())
         };
         let incoming = changes(ConfChangeType::ConfChangeAddNode, &state.voters)
-            .chain(changes(ConfChangeType::ConfChangeAddLearnerNode, &state.learners))
-            .chain(changes(ConfChangeType::ConfChangeAddLearnerNode, &state.learners_next));
+            .chain(changes(
+                ConfChangeType::ConfChangeAddLearnerNode,
+                &state.learners,
+            ))
+            .chain(changes(
+                ConfChangeType::ConfChangeAddLearnerNode,
+                &state.learners_next,
+            ));
         if state.voters_outgoing.is_empty() {
             for change in incoming {
                 step(&mut tracker, change)?;
@@ -41,10 +53,14 @@ impl Changer<'_> {
             for change in changes(ConfChangeType::ConfChangeAddNode, &state.voters_outgoing) {
                 step(&mut tracker, change)?;
             }
-            let swap: Vec<_> = changes(ConfChangeType::ConfChangeRemoveNode, &state.voters_outgoing)
-                .chain(incoming)
-                .collect();
-            let changer = Changer { tracker: &tracker, last_index: self.last_index };
+            let swap: Vec<_> =
+                changes(ConfChangeType::ConfChangeRemoveNode, &state.voters_outgoing)
+                    .chain(incoming)
+                    .collect();
+            let changer = Changer {
+                tracker: &tracker,
+                last_index: self.last_index,
+            };
             let (config, progress) = changer.enter_joint(state.auto_leave, &swap)?;
             tracker.config = config;
             tracker.progress = progress;

@@ -73,8 +73,14 @@ impl Unstable {
     /// The term of an entry held here, or of the pending snapshot.
     pub(super) fn term(&self, index: u64) -> Option<u64> {
         match index.checked_sub(self.offset) {
-            Some(at) => self.entries.get(usize::try_from(at).ok()?).map(|entry| entry.term),
-            None => self.snapshot_id().filter(|id| id.index == index).map(|id| id.term),
+            Some(at) => self
+                .entries
+                .get(usize::try_from(at).ok()?)
+                .map(|entry| entry.term),
+            None => self
+                .snapshot_id()
+                .filter(|id| id.index == index)
+                .map(|id| id.term),
         }
     }
 
@@ -85,7 +91,11 @@ impl Unstable {
 
     /// The snapshot, if it was not handed out yet.
     pub(super) fn next_snapshot(&self) -> Option<&Snapshot> {
-        if self.snapshot_in_progress { None } else { self.snapshot.as_ref() }
+        if self.snapshot_in_progress {
+            None
+        } else {
+            self.snapshot.as_ref()
+        }
     }
 
     /// Everything held was handed out now.
@@ -100,8 +110,9 @@ impl Unstable {
     pub(super) fn stable_to(&mut self, id: EntryId) {
         let EntryId { term, index } = id;
         let Some(held) = self.term(index) else {
-            self.logger
-                .info(format_args!("entry at index {index} missing from unstable log; ignoring"));
+            self.logger.info(format_args!(
+                "entry at index {index} missing from unstable log; ignoring"
+            ));
             return;
         };
         if index < self.offset {
@@ -146,13 +157,17 @@ impl Unstable {
         if first == self.offset + self.entries.len() as u64 {
             self.entries.extend(entries);
         } else if first <= self.offset {
-            self.logger.info(format_args!("replace the unstable entries from index {first}"));
+            self.logger.info(format_args!(
+                "replace the unstable entries from index {first}"
+            ));
             // What storage has from here on becomes void; writing these will overwrite it.
             self.entries = entries;
             self.offset = first;
             self.in_progress = first;
         } else {
-            self.logger.info(format_args!("truncate the unstable entries before index {first}"));
+            self.logger.info(format_args!(
+                "truncate the unstable entries before index {first}"
+            ));
             self.entries.truncate(position(first - self.offset));
             self.entries.extend(entries);
             self.in_progress = self.in_progress.min(first);

@@ -31,13 +31,18 @@ impl JointConfig {
 
     /// The highest index that is committed in both halves.
     pub fn committed_index(&self, acked: &impl AckedIndexer) -> u64 {
-        self.incoming.committed_index(acked).min(self.outgoing.committed_index(acked))
+        self.incoming
+            .committed_index(acked)
+            .min(self.outgoing.committed_index(acked))
     }
 
     /// Whether the votes known so far decide an election: both halves must be won, one lost half
     /// loses.
     pub fn vote_result(&self, vote: impl Fn(u64) -> Option<bool>) -> VoteResult {
-        match (self.incoming.vote_result(&vote), self.outgoing.vote_result(&vote)) {
+        match (
+            self.incoming.vote_result(&vote),
+            self.outgoing.vote_result(&vote),
+        ) {
             (VoteResult::Lost, _) | (_, VoteResult::Lost) => VoteResult::Lost,
             (VoteResult::Won, VoteResult::Won) => VoteResult::Won,
             _ => VoteResult::Pending,
@@ -46,7 +51,10 @@ impl JointConfig {
 
     /// See [`MajorityConfig::describe`], over all voters.
     pub fn describe(&self, acked: &impl AckedIndexer) -> String {
-        self.ids().iter().collect::<MajorityConfig>().describe(acked)
+        self.ids()
+            .iter()
+            .collect::<MajorityConfig>()
+            .describe(acked)
     }
 }
 

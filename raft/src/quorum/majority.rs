@@ -81,13 +81,11 @@ impl MajorityConfig {
     /// A bar per voter over several lines, longer for those that acknowledged more: what the corpora
     /// compare, and what a person reads in a bug report.
     pub fn describe(&self, acked: &impl AckedIndexer) -> String {
-        use fmt::Write as _;
-
         if self.voters.is_empty() {
             return "<empty majority quorum>".to_owned();
         }
         let count = self.voters.len();
-        let mut out = format!("{:count$}    idx\n", "");
+        let mut lines = vec![format!("{:count$}    idx\n", "")];
         for id in self.voters.iter() {
             let index = acked.acked_index(id);
             let bar = match index {
@@ -100,16 +98,17 @@ impl MajorityConfig {
                     format!("{:x<bar$}>{:rest$}", "", "", rest = count - bar)
                 }
             };
-            // Writing to a String cannot fail.
-            let _infallible = writeln!(out, "{bar} {:>5}    (id={id:x})", index.unwrap_or(0));
+            lines.push(format!("{bar} {:>5}    (id={id:x})\n", index.unwrap_or(0)));
         }
-        out
+        lines.concat()
     }
 }
 
 impl FromIterator<u64> for MajorityConfig {
     fn from_iter<I: IntoIterator<Item = u64>>(ids: I) -> Self {
-        Self { voters: ids.into_iter().collect() }
+        Self {
+            voters: ids.into_iter().collect(),
+        }
     }
 }
 

@@ -31,17 +31,20 @@ pub(super) enum Campaign {
 impl<S: Storage> Raft<S> {
     /// Starts an election, if this node may: by itself, or because the application says so.
     pub(crate) fn campaign(&mut self) -> Result<(), Error> {
-        let campaign =
-            if self.config.pre_vote { Campaign::PreElection } else { Campaign::Election };
+        let campaign = if self.config.pre_vote {
+            Campaign::PreElection
+        } else {
+            Campaign::Election
+        };
         self.hup(campaign)
     }
 
     pub(super) fn hup(&mut self, campaign: Campaign) -> Result<(), Error> {
         let id = self.id;
         if self.role.leader().is_some() {
-            self.config
-                .logger
-                .debug(format_args!("{id:x} ignoring MsgHup because already leader"));
+            self.config.logger.debug(format_args!(
+                "{id:x} ignoring MsgHup because already leader"
+            ));
             return Ok(());
         }
         if !self.promotable() {
@@ -59,9 +62,10 @@ impl<S: Storage> Raft<S> {
             ));
             return Ok(());
         }
-        self.config
-            .logger
-            .info(format_args!("{id:x} is starting a new election at term {}", self.term));
+        self.config.logger.info(format_args!(
+            "{id:x} is starting a new election at term {}",
+            self.term
+        ));
         self.run_for_leader(campaign)
     }
 
@@ -69,22 +73,31 @@ impl<S: Storage> Raft<S> {
         let (lo, hi) = (self.log.applied() + 1, self.log.committed() + 1);
         let mut found = false;
         // The limit on what is handed out to be applied serves as page size: the purpose is the same.
-        self.log.scan(lo, hi, self.log.max_applying_size(), |entries| {
-            found = entries.iter().any(|entry| {
-                matches!(
-                    EntryType::try_from(entry.r#type),
-                    Ok(EntryType::EntryConfChange | EntryType::EntryConfChangeV2)
-                )
-            });
-            if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })?;
+        self.log
+            .scan(lo, hi, self.log.max_applying_size(), |entries| {
+                found = entries.iter().any(|entry| {
+                    matches!(
+                        EntryType::try_from(entry.r#type),
+                        Ok(EntryType::EntryConfChange | EntryType::EntryConfChangeV2)
+                    )
+                });
+                if found {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            })?;
         Ok(found)
     }
 
     fn run_for_leader(&mut self, campaign: Campaign) -> Result<(), Error> {
         let (request, response, term) = if campaign == Campaign::PreElection {
             self.become_pre_candidate();
-            (MessageType::MsgPreVote, MessageType::MsgPreVoteResp, self.term + 1)
+            (
+                MessageType::MsgPreVote,
+                MessageType::MsgPreVoteResp,
+                self.term + 1,
+            )
         } else {
             self.become_candidate();
             (MessageType::MsgVote, MessageType::MsgVoteResp, self.term)
@@ -93,7 +106,10 @@ impl<S: Storage> Raft<S> {
         for id in self.tracker.config.voters.ids().iter() {
             if id == self.id {
                 // Its own vote counts once it is durable, like anybody's.
-                self.send(Message { term, ..message(response, id) });
+                self.send(Message {
+                    term,
+                    ..message(response, id)
+                });
                 continue;
             }
             self.config.logger.info(format_args!(
@@ -185,24 +201,37 @@ impl<S: Storage> Raft<S> {
         kind: MessageType,
     ) -> Result<(), Error> {
         let is_pre_vote = kind == MessageType::MsgPreVote;
-        let response =
-            if is_pre_vote { MessageType::MsgPreVoteResp } else { MessageType::MsgVoteResp };
+        let response = if is_pre_vote {
+            MessageType::MsgPreVoteResp
+        } else {
+            MessageType::MsgVoteResp
+        };
         let may_vote = self.vote == m.from
             || (self.vote == NONE && self.leader_id() == NONE)
             || (is_pre_vote && m.term > self.term);
-        let theirs = EntryId { term: m.log_term, index: m.index };
+        let theirs = EntryId {
+            term: m.log_term,
+            index: m.index,
+        };
         if may_vote && self.log.is_up_to_date(theirs)? {
             self.log_vote("cast", "for", m, kind)?;
             // The term asked for, which for a pre-vote is not the present one: a candidate ignores
             // what is of an older term.
-            self.send(Message { term: m.term, ..message(response, m.from) });
+            self.send(Message {
+                term: m.term,
+                ..message(response, m.from)
+            });
             if !is_pre_vote {
                 self.election_elapsed = 0;
                 self.vote = m.from;
             }
         } else {
             self.log_vote("rejected", "from", m, kind)?;
-            self.send(Message { term: self.term, reject: true, ..message(response, m.from) });
+            self.send(Message {
+                term: self.term,
+                reject: true,
+                ..message(response, m.from)
+            });
         }
         Ok(())
     }

@@ -47,18 +47,16 @@ impl<S: Storage> Raft<S> {
             }
             T::MsgForgetLeader if self.config.read_only_option == ReadOnlyOption::LeaseBased => {
                 // The leader counts on this node to refuse votes.
-                self.config
-                    .logger
-                    .error(format_args!("ignoring MsgForgetLeader due to ReadOnlyLeaseBased"));
+                self.config.logger.error(format_args!(
+                    "ignoring MsgForgetLeader due to ReadOnlyLeaseBased"
+                ));
             }
-            T::MsgForgetLeader => {
-                if leader != NONE {
-                    self.config.logger.info(format_args!(
-                        "{:x} forgetting leader {leader:x} at term {}",
-                        self.id, self.term
-                    ));
-                    self.role = Role::Follower { leader: NONE };
-                }
+            T::MsgForgetLeader if leader != NONE => {
+                self.config.logger.info(format_args!(
+                    "{:x} forgetting leader {leader:x} at term {}",
+                    self.id, self.term
+                ));
+                self.role = Role::Follower { leader: NONE };
             }
             T::MsgTimeoutNow => {
                 self.config.logger.info(format_args!(
@@ -87,13 +85,18 @@ impl<S: Storage> Raft<S> {
     }
 
     fn info_term(&self, what: std::fmt::Arguments<'_>, consequence: &str) {
-        self.config
-            .logger
-            .info(format_args!("{:x} {what} at term {}; {consequence}", self.id, self.term));
+        self.config.logger.info(format_args!(
+            "{:x} {what} at term {}; {consequence}",
+            self.id, self.term
+        ));
     }
 
     /// A leader's append, heartbeat or snapshot, once its sender is known to lead the present term.
-    pub(super) fn handle_from_leader(&mut self, m: Message, kind: MessageType) -> Result<(), Error> {
+    pub(super) fn handle_from_leader(
+        &mut self,
+        m: Message,
+        kind: MessageType,
+    ) -> Result<(), Error> {
         match kind {
             MessageType::MsgApp => self.handle_append(m),
             MessageType::MsgHeartbeat => self.handle_heartbeat(m),
@@ -102,16 +105,25 @@ impl<S: Storage> Raft<S> {
     }
 
     fn handle_append(&mut self, m: Message) -> Result<(), Error> {
-        let previous = EntryId { term: m.log_term, index: m.index };
+        let previous = EntryId {
+            term: m.log_term,
+            index: m.index,
+        };
         let from = m.from;
         let committed = self.log.committed();
         if previous.index < committed {
             // Delayed; what is committed agrees anyway.
-            self.send(Message { index: committed, ..message(MessageType::MsgAppResp, from) });
+            self.send(Message {
+                index: committed,
+                ..message(MessageType::MsgAppResp, from)
+            });
             return Ok(());
         }
         if let Some(last) = self.log.maybe_append(previous, m.entries, m.commit)? {
-            self.send(Message { index: last, ..message(MessageType::MsgAppResp, from) });
+            self.send(Message {
+                index: last,
+                ..message(MessageType::MsgAppResp, from)
+            });
             return Ok(());
         }
         self.config.logger.debug(format_args!(

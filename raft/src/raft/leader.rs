@@ -28,7 +28,11 @@ impl<S: Storage> Raft<S> {
         match kind {
             T::MsgAppResp => {
                 progress.recent_active = true;
-                if m.reject { self.handle_append_refusal(&m) } else { self.handle_append_ack(&m) }
+                if m.reject {
+                    self.handle_append_refusal(&m)
+                } else {
+                    self.handle_append_ack(&m)
+                }
             }
             T::MsgHeartbeatResp => self.handle_heartbeat_response(&m),
             T::MsgSnapStatus => {
@@ -53,7 +57,9 @@ impl<S: Storage> Raft<S> {
 
     fn handle_heartbeat_response(&mut self, m: &Message) -> Result<(), Error> {
         let last = self.log.last_index();
-        let Some(progress) = self.tracker.progress.get_mut(m.from) else { return Ok(()) };
+        let Some(progress) = self.tracker.progress.get_mut(m.from) else {
+            return Ok(());
+        };
         progress.recent_active = true;
         progress.paused = false;
         // Also with a full window: if everything in it was lost, this (empty) append is what makes the
@@ -69,7 +75,9 @@ impl<S: Storage> Raft<S> {
     }
 
     fn handle_snapshot_status(&mut self, m: &Message) {
-        let Some(progress) = self.tracker.progress.get_mut(m.from) else { return };
+        let Some(progress) = self.tracker.progress.get_mut(m.from) else {
+            return;
+        };
         if !matches!(progress.state, ProgressState::Snapshot { .. }) {
             return;
         }

@@ -14,7 +14,9 @@ use varve_proto::raftpb::MessageType;
 impl<S: Storage> Raft<S> {
     /// Takes proposals into the log and sends them on, all of them or none.
     pub(super) fn propose(&mut self, mut entries: Vec<Entry>) -> Result<(), Error> {
-        let Some(leader) = self.role.leader() else { return Err(Error::ProposalDropped) };
+        let Some(leader) = self.role.leader() else {
+            return Err(Error::ProposalDropped);
+        };
         // Removed from the configuration, and leading until it learns who follows.
         if !self.tracker.progress.contains(self.id) {
             return Err(Error::ProposalDropped);
@@ -44,7 +46,9 @@ impl<S: Storage> Raft<S> {
     /// out becomes an empty entry, so that the positions of its neighbours stay.
     fn admit_conf_change(&mut self, entries: &mut [Entry], at: usize, change: &ConfChangeV2) {
         let last = self.log.last_index();
-        let Some(leader) = self.role.leader_mut() else { return };
+        let Some(leader) = self.role.leader_mut() else {
+            return;
+        };
         let applied = self.log.applied();
         let is_joint = self.tracker.config.voters.is_joint();
         let leaves_joint = change.changes.is_empty();
@@ -80,7 +84,9 @@ impl<S: Storage> Raft<S> {
     pub(super) fn append_entries(&mut self, mut entries: Vec<Entry>) -> bool {
         let size = payload_size_of(&entries);
         let limit = self.config.max_uncommitted_entries_size;
-        let Some(leader) = self.role.leader_mut() else { return false };
+        let Some(leader) = self.role.leader_mut() else {
+            return false;
+        };
         // Anything goes while nothing is uncommitted, and what weighs nothing goes always.
         if leader.uncommitted_size > 0
             && size > 0

@@ -32,11 +32,16 @@ impl<S: Storage> Raft<S> {
     /// The commit index moved: if that was this term's first commit, the reads that waited for it go
     /// on.
     pub(super) fn release_early_reads(&mut self) -> Result<(), Error> {
-        let Some(leader) = self.role.leader() else { return Ok(()) };
+        let Some(leader) = self.role.leader() else {
+            return Ok(());
+        };
         if leader.early_reads.is_empty() || !self.committed_in_this_term()? {
             return Ok(());
         }
-        let reads = self.role.leader_mut().map(|leader| std::mem::take(&mut leader.early_reads));
+        let reads = self
+            .role
+            .leader_mut()
+            .map(|leader| std::mem::take(&mut leader.early_reads));
         for read in reads.unwrap_or_default() {
             self.start_read(read);
         }
@@ -45,8 +50,8 @@ impl<S: Storage> Raft<S> {
 
     fn start_read(&mut self, request: Message) {
         let committed = self.log.committed();
-        let needs_quorum = self.config.read_only_option == ReadOnlyOption::Safe
-            && !self.tracker.is_singleton();
+        let needs_quorum =
+            self.config.read_only_option == ReadOnlyOption::Safe && !self.tracker.is_singleton();
         let id = self.id;
         match self.role.leader_mut() {
             Some(leader) if needs_quorum => {
@@ -70,7 +75,9 @@ impl<S: Storage> Raft<S> {
 
     /// Answers the reads that a quorum has confirmed.
     pub(super) fn answer_confirmed_reads(&mut self) {
-        let Some(leader) = self.role.leader_mut() else { return };
+        let Some(leader) = self.role.leader_mut() else {
+            return;
+        };
         for read in leader.reads.take_confirmed(&self.tracker.config.voters) {
             self.answer_read(read.request, read.index);
         }
@@ -78,12 +85,19 @@ impl<S: Storage> Raft<S> {
 
     fn answer_read(&mut self, mut request: Message, index: u64) {
         if request.from == NONE || request.from == self.id {
-            let request_ctx =
-                request.entries.first_mut().and_then(|entry| entry.data.take()).unwrap_or_default();
+            let request_ctx = request
+                .entries
+                .first_mut()
+                .and_then(|entry| entry.data.take())
+                .unwrap_or_default();
             self.read_states.push(ReadState { index, request_ctx });
         } else {
             let response = message(MessageType::MsgReadIndexResp, request.from);
-            self.send(Message { index, entries: request.entries, ..response });
+            self.send(Message {
+                index,
+                entries: request.entries,
+                ..response
+            });
         }
     }
 }

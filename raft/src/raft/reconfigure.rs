@@ -17,7 +17,16 @@ impl<S: Storage> Raft<S> {
     ) -> Result<(), Error> {
         let (changes, entries): (Vec<_>, Vec<_>) = (1..)
             .zip(additions)
-            .map(|(index, change)| (change.to_v2(), Entry { term: 1, index, ..change.to_entry() }))
+            .map(|(index, change)| {
+                (
+                    change.to_v2(),
+                    Entry {
+                        term: 1,
+                        index,
+                        ..change.to_entry()
+                    },
+                )
+            })
             .unzip();
         self.become_follower(1, NONE);
         // The entries come first, so that members are probed from behind them.
@@ -31,7 +40,10 @@ impl<S: Storage> Raft<S> {
 
     /// Carries out a change that the application applies, or refuses it and changes nothing.
     pub(crate) fn apply_conf_change(&mut self, change: &ConfChangeV2) -> Result<ConfState, Error> {
-        let changer = Changer { tracker: &self.tracker, last_index: self.log.last_index() };
+        let changer = Changer {
+            tracker: &self.tracker,
+            last_index: self.log.last_index(),
+        };
         let changed = match mode(change)? {
             Mode::LeaveJoint => changer.leave_joint()?,
             Mode::EnterJoint { auto_leave } => changer.enter_joint(auto_leave, &change.changes)?,
@@ -52,7 +64,11 @@ impl<S: Storage> Raft<S> {
         if self.role.leader().is_none() {
             return Ok(conf_state);
         }
-        let is_voter = self.tracker.progress.get(self.id).is_some_and(|own| !own.is_learner);
+        let is_voter = self
+            .tracker
+            .progress
+            .get(self.id)
+            .is_some_and(|own| !own.is_learner);
         if !is_voter {
             if self.config.step_down_on_removal {
                 self.become_follower(self.term, NONE);
@@ -83,7 +99,10 @@ impl<S: Storage> Raft<S> {
         let applied = index.max(self.log.applied());
         self.log.applied_to(applied, size)?;
         let leave = self.tracker.config.auto_leave
-            && self.role.leader().is_some_and(|leader| applied >= leader.pending_conf_index);
+            && self
+                .role
+                .leader()
+                .is_some_and(|leader| applied >= leader.pending_conf_index);
         if leave {
             // Refused while leadership is being transferred: then the next leader does it, or this one
             // with the next entry it applies.

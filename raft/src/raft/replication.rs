@@ -18,7 +18,9 @@ impl<S: Storage> Raft<S> {
     /// Sends an append, or the snapshot that must come before one. An append without entries, which
     /// only tells the commit index, goes only if `even_empty`. Returns whether something was sent.
     pub(super) fn maybe_send_append(&mut self, to: u64, even_empty: bool) -> Result<bool, Error> {
-        let Some(progress) = self.tracker.progress.get(to) else { return Ok(false) };
+        let Some(progress) = self.tracker.progress.get(to) else {
+            return Ok(false);
+        };
         if progress.is_paused() {
             return Ok(false);
         }
@@ -32,12 +34,14 @@ impl<S: Storage> Raft<S> {
         };
         // With a full window appends leave without entries: should all that are in it be lost, these
         // are what the follower refuses, which empties the window.
-        let throttled =
-            progress.state == ProgressState::Replicate && progress.inflights.is_full();
+        let throttled = progress.state == ProgressState::Replicate && progress.inflights.is_full();
         let entries = if throttled {
             Vec::new()
         } else {
-            match self.log.entries(progress.next, self.config.max_size_per_msg) {
+            match self
+                .log
+                .entries(progress.next, self.config.max_size_per_msg)
+            {
                 Ok(entries) => entries,
                 // Nothing was read: an append that has to carry something cannot leave.
                 Err(StorageError::Compacted | StorageError::Unavailable) if !even_empty => {
@@ -95,7 +99,10 @@ impl<S: Storage> Raft<S> {
 
     /// Sends a heartbeat to every other member, which asks it to confirm the reads that wait.
     pub(super) fn broadcast_heartbeat(&mut self) {
-        let context = self.role.leader().and_then(|leader| leader.reads.heartbeat_context());
+        let context = self
+            .role
+            .leader()
+            .and_then(|leader| leader.reads.heartbeat_context());
         let committed = self.log.committed();
         let mut position = 0;
         while let Some(id) = self.tracker.progress.id_at(position) {
@@ -103,18 +110,27 @@ impl<S: Storage> Raft<S> {
             if id == self.id {
                 continue;
             }
-            let Some(progress) = self.tracker.progress.get_mut(id) else { continue };
+            let Some(progress) = self.tracker.progress.get_mut(id) else {
+                continue;
+            };
             // No further than the follower is known to match: it might have other entries there.
             let commit = progress.matched.min(committed);
             progress.record_sent_commit(commit);
             let heartbeat = message(MessageType::MsgHeartbeat, id);
-            self.send(Message { commit, context: context.clone(), ..heartbeat });
+            self.send(Message {
+                commit,
+                context: context.clone(),
+                ..heartbeat
+            });
         }
     }
 
     /// Commits what a quorum has, if it ends in an entry of this term. Returns whether that was news.
     pub(super) fn maybe_commit(&mut self) -> Result<bool, Error> {
-        let id = EntryId { term: self.term, index: self.tracker.committed() };
+        let id = EntryId {
+            term: self.term,
+            index: self.tracker.committed(),
+        };
         let advanced = self.log.maybe_commit(id)?;
         if advanced {
             self.release_early_reads()?;
@@ -130,11 +146,15 @@ impl<S: Storage> Raft<S> {
         // The follower says which term it has at the hint. Where this log has a later term, the logs
         // cannot match: skip all of that. Peers before etcd 3.5 do not tell the term.
         let hint = if m.log_term > 0 {
-            self.log.find_conflict_by_term(m.reject_hint, m.log_term)?.index
+            self.log
+                .find_conflict_by_term(m.reject_hint, m.log_term)?
+                .index
         } else {
             m.reject_hint
         };
-        let Some(progress) = self.tracker.progress.get_mut(m.from) else { return Ok(()) };
+        let Some(progress) = self.tracker.progress.get_mut(m.from) else {
+            return Ok(());
+        };
         if progress.maybe_decrease_to(m.index, hint) {
             self.config.logger.debug(format_args!(
                 "{:x} decreased progress of {:x} to [{progress}]",
@@ -154,9 +174,15 @@ impl<S: Storage> Raft<S> {
         if m.index > last {
             // It would count towards the commit of entries this leader has yet to write.
             let what = "acknowledges entries this leader does not have";
-            return Err(Error::Malformed { kind: m.r#type, from, what });
+            return Err(Error::Malformed {
+                kind: m.r#type,
+                from,
+                what,
+            });
         }
-        let Some(progress) = self.tracker.progress.get_mut(from) else { return Ok(()) };
+        let Some(progress) = self.tracker.progress.get_mut(from) else {
+            return Ok(());
+        };
         // An acknowledgement of what is known already is news to a leader that was probing.
         let ends_probe = progress.matched == m.index && progress.state == ProgressState::Probe;
         if !progress.maybe_update(m.index) && !ends_probe {
@@ -164,9 +190,7 @@ impl<S: Storage> Raft<S> {
         }
         match progress.state {
             ProgressState::Probe => progress.become_replicate(),
-            ProgressState::Snapshot { .. }
-                if progress.matched + 1 >= self.log.first_index()? =>
-            {
+            ProgressState::Snapshot { .. } if progress.matched + 1 >= self.log.first_index()? => {
                 // Whatever snapshot it was that the follower got, the log continues it.
                 self.config.logger.debug(format_args!(
                     "{:x} recovered from needing snapshot, resumed sending replication messages to \
@@ -204,6 +228,9 @@ impl<S: Storage> Raft<S> {
 
     fn may_need_commit(&self, id: u64) -> bool {
         let committed = self.log.committed();
-        self.tracker.progress.get(id).is_some_and(|progress| progress.can_bump_commit(committed))
+        self.tracker
+            .progress
+            .get(id)
+            .is_some_and(|progress| progress.can_bump_commit(committed))
     }
 }

@@ -14,7 +14,9 @@ impl<S: Storage> Raft<S> {
     /// Sends the latest snapshot to a member that needs compacted entries. Returns whether it did.
     pub(super) fn maybe_send_snapshot(&mut self, to: u64) -> Result<bool, Error> {
         let first = self.log.first_index()?;
-        let Some(progress) = self.tracker.progress.get_mut(to) else { return Ok(false) };
+        let Some(progress) = self.tracker.progress.get_mut(to) else {
+            return Ok(false);
+        };
         let logger = &self.config.logger;
         // Who does not answer would not take it, and making it costs.
         if !progress.recent_active {
@@ -57,7 +59,10 @@ impl<S: Storage> Raft<S> {
             "{:x} paused sending replication messages to {to:x} [{progress}]",
             self.id
         ));
-        self.send(Message { snapshot: Some(snapshot), ..message(MessageType::MsgSnap, to) });
+        self.send(Message {
+            snapshot: Some(snapshot),
+            ..message(MessageType::MsgSnap, to)
+        });
         Ok(true)
     }
 
@@ -79,7 +84,10 @@ impl<S: Storage> Raft<S> {
             id.index,
             id.term
         ));
-        self.send(Message { index, ..message(MessageType::MsgAppResp, m.from) });
+        self.send(Message {
+            index,
+            ..message(MessageType::MsgAppResp, m.from)
+        });
         Ok(())
     }
 
@@ -125,7 +133,11 @@ impl<S: Storage> Raft<S> {
         }
         // First of all the part that can fail: a snapshot is refused as a whole.
         let tracker = self.tracker.emptied();
-        let change = Changer { tracker: &tracker, last_index: id.index }.restore(conf_state)?;
+        let change = Changer {
+            tracker: &tracker,
+            last_index: id.index,
+        }
+        .restore(conf_state)?;
         self.log.restore(snapshot);
         self.tracker = tracker;
         self.switch_to(change)?;

@@ -34,7 +34,10 @@ impl<S: Storage> Raft<S> {
             T::MsgHup => self.campaign(),
             T::MsgStorageAppendResp => {
                 if m.index != 0 {
-                    self.log.stable_to(EntryId { term: m.log_term, index: m.index });
+                    self.log.stable_to(EntryId {
+                        term: m.log_term,
+                        index: m.index,
+                    });
                 }
                 self.snapshot_applied(&m)
             }

@@ -13,10 +13,16 @@ impl<S: Storage> Raft<S> {
     pub(super) fn handle_transfer(&mut self, transferee: u64) -> Result<(), Error> {
         let (id, term) = (self.id, self.term);
         let logger = &self.config.logger;
-        let Some(progress) = self.tracker.progress.get(transferee) else { return Ok(()) };
-        let Some(leader) = self.role.leader_mut() else { return Ok(()) };
+        let Some(progress) = self.tracker.progress.get(transferee) else {
+            return Ok(());
+        };
+        let Some(leader) = self.role.leader_mut() else {
+            return Ok(());
+        };
         if progress.is_learner {
-            logger.debug(format_args!("{id:x} is learner. Ignored transferring leadership"));
+            logger.debug(format_args!(
+                "{id:x} is learner. Ignored transferring leadership"
+            ));
             return Ok(());
         }
         let previous = leader.transferee;

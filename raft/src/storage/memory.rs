@@ -36,7 +36,11 @@ impl Log {
         }
         match self.position(index) {
             None => Ok(self.base.term),
-            Some(at) => self.entries.get(at).map(|e| e.term).ok_or(StorageError::Unavailable),
+            Some(at) => self
+                .entries
+                .get(at)
+                .map(|e| e.term)
+                .ok_or(StorageError::Unavailable),
         }
     }
 }
@@ -56,7 +60,10 @@ impl MemoryStorage {
     /// An empty log whose initial configuration has these voters: how a test cluster starts.
     pub fn with_voters(voters: &[u64]) -> Self {
         let storage = Self::new();
-        let conf_state = ConfState { voters: voters.to_vec(), ..ConfState::default() };
+        let conf_state = ConfState {
+            voters: voters.to_vec(),
+            ..ConfState::default()
+        };
         storage.log().snapshot.metadata.conf_state = conf_state;
         storage
     }
@@ -79,12 +86,20 @@ impl MemoryStorage {
     pub fn append(&self, entries: &[Entry]) -> StorageResult<()> {
         let mut log = self.log();
         let base = log.base.index;
-        let skip = entries.iter().take_while(|entry| entry.index <= base).count();
+        let skip = entries
+            .iter()
+            .take_while(|entry| entry.index <= base)
+            .count();
         let entries = &entries[skip..];
-        let Some(first) = entries.first() else { return Ok(()) };
+        let Some(first) = entries.first() else {
+            return Ok(());
+        };
         let at = log.position(first.index).unwrap_or(0);
         if at > log.entries.len() {
-            return Err(StorageError::Gap { last: log.last_index(), first: first.index });
+            return Err(StorageError::Gap {
+                last: log.last_index(),
+                first: first.index,
+            });
         }
         log.entries.truncate(at);
         log.entries.extend_from_slice(entries);
@@ -143,7 +158,9 @@ impl MemoryStorage {
     /// is behind the log.
     pub fn compact(&self, index: u64) -> StorageResult<()> {
         let mut log = self.log();
-        let Some(at) = log.position(index) else { return Err(StorageError::Compacted) };
+        let Some(at) = log.position(index) else {
+            return Err(StorageError::Compacted);
+        };
         let Some(base) = log.entries.get(at).map(EntryId::of) else {
             return Err(StorageError::Unavailable);
         };
@@ -161,9 +178,15 @@ impl Storage for MemoryStorage {
 
     fn entries(&self, lo: u64, hi: u64, max_size: u64) -> StorageResult<Vec<Entry>> {
         let log = self.log();
-        let Some(from) = log.position(lo) else { return Err(StorageError::Compacted) };
-        let Some(to) = log.position(hi) else { return Err(StorageError::Compacted) };
-        let Some(range) = log.entries.get(from..to) else { return Err(StorageError::Unavailable) };
+        let Some(from) = log.position(lo) else {
+            return Err(StorageError::Compacted);
+        };
+        let Some(to) = log.position(hi) else {
+            return Err(StorageError::Compacted);
+        };
+        let Some(range) = log.entries.get(from..to) else {
+            return Err(StorageError::Unavailable);
+        };
         Ok(range[..prefix_within(range, max_size)].to_vec())
     }
 

@@ -30,7 +30,12 @@ impl Inflights {
     /// An empty window. `max_bytes` 0 means no limit in bytes.
     pub fn new(max_messages: usize, max_bytes: u64) -> Self {
         // Grown on demand: most windows stay far below their limit.
-        Self { window: VecDeque::new(), bytes: 0, max_messages, max_bytes }
+        Self {
+            window: VecDeque::new(),
+            bytes: 0,
+            max_messages,
+            max_bytes,
+        }
     }
 
     /// Admits a message. The caller has checked [`Inflights::is_full`]; `index` is not below that of
@@ -59,7 +64,8 @@ impl Inflights {
 
     /// Whether no further message may be sent.
     pub fn is_full(&self) -> bool {
-        self.window.len() >= self.max_messages || (self.max_bytes != 0 && self.bytes >= self.max_bytes)
+        self.window.len() >= self.max_messages
+            || (self.max_bytes != 0 && self.bytes >= self.max_bytes)
     }
 
     /// How many messages are under way.

@@ -187,7 +187,11 @@ impl Progress {
 /// `StateReplicate match=12 next=14 inflight=1`, remarkable things only.
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} match={} next={}", self.state, self.matched, self.next)?;
+        write!(
+            f,
+            "{} match={} next={}",
+            self.state, self.matched, self.next
+        )?;
         if self.is_learner {
             f.write_str(" learner")?;
         }

@@ -15,7 +15,8 @@ pub struct ProgressMap {
 
 impl ProgressMap {
     fn position(&self, id: u64) -> Result<usize, usize> {
-        self.members.binary_search_by_key(&id, |(member, _)| *member)
+        self.members
+            .binary_search_by_key(&id, |(member, _)| *member)
     }
 
     /// The progress of `id`, if it is a member.
@@ -56,7 +57,9 @@ impl ProgressMap {
 
     /// All members in ascending order of ids.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (u64, &mut Progress)> {
-        self.members.iter_mut().map(|(id, progress)| (*id, progress))
+        self.members
+            .iter_mut()
+            .map(|(id, progress)| (*id, progress))
     }
 
     /// How many members there are.

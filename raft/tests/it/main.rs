@@ -1,1 +1,8 @@
+//! Integration tests: etcd's conformance corpora, own scenarios in the same language, and properties.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
+mod confchange_corpus;
+mod datadriven;
+mod diff;
+mod interaction;
+mod quorum_corpus;
