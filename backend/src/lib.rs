@@ -26,6 +26,7 @@
 //! Feature `conformance` holds a test for each of them.
 #![forbid(unsafe_code)]
 mod batch;
+pub mod bbolt;
 mod bucket;
 mod engine;
 mod error;
