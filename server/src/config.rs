@@ -84,8 +84,6 @@ pub struct Config {
     pub max_request_bytes: usize,
     /// Concurrent streams per connection.
     pub max_concurrent_streams: u32,
-    /// Shortest interval of client pings.
-    pub grpc_keepalive_min_time: Duration,
     /// Idle time until a server ping; `None` = never.
     pub grpc_keepalive_interval: Option<Duration>,
     /// Wait for the answer to a ping; `None` = no limit.

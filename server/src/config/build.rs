@@ -141,9 +141,6 @@ pub(crate) fn build(
         max_txn_ops: flags.max_txn_ops.unwrap_or(128),
         max_request_bytes,
         max_concurrent_streams: flags.max_concurrent_streams.unwrap_or(u32::MAX),
-        grpc_keepalive_min_time: flags
-            .grpc_keepalive_min_time
-            .unwrap_or(Duration::from_secs(5)),
         grpc_keepalive_interval: nonzero(flags.grpc_keepalive_interval, 7200),
         grpc_keepalive_timeout: nonzero(flags.grpc_keepalive_timeout, 20),
         socket_reuse_port: flags.socket_reuse_port.unwrap_or(false),

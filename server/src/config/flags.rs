@@ -108,9 +108,6 @@ pub(crate) struct Flags {
         help_heading = "Member"
     )]
     pub max_concurrent_streams: Option<u32>,
-    /// Shortest interval at which a client may ping (default 5s)
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = "Member")]
-    pub grpc_keepalive_min_time: Option<Duration>,
     /// Idle time until the server pings a client, 0 = never (default 2h)
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = "Member")]
     pub grpc_keepalive_interval: Option<Duration>,

@@ -44,6 +44,8 @@ pub(crate) const UNSUPPORTED: &[Unsupported] = &[
     flag("config-file"),
     flag("listen-client-http-urls"),
     off("memory-mlock"),
+    // The HTTP/2 library does not show pings, so no least interval between them can be enforced.
+    only("grpc-keepalive-min-time", &["0", "0s"]),
     off("enable-grpc-gateway"),
     flag("raft-read-timeout"),
     flag("raft-write-timeout"),
