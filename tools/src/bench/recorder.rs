@@ -143,14 +143,16 @@ impl Recorder {
         self.latencies_ns.stdev() / 1e9
     }
 
-    /// How many latencies lie above `from` (or from 0, if `from` is `None`) up to `to`.
+    /// How many latencies lie above `from` (or from 0, if `from` is `None`) up to `to`. Both bounds
+    /// mean all that the histogram cannot tell apart from them.
     pub(crate) fn count_between(&self, from: Option<Duration>, to: Duration) -> u64 {
-        let nanos = |d: Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
-        let (low, high) = (from.map(nanos), nanos(to));
+        let bound = |d: Duration| {
+            let nanos = u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
+            self.latencies_ns.highest_equivalent(nanos)
+        };
+        let (low, high) = (from.map(bound), bound(to));
         let rows = self.latencies_ns.iter_recorded().filter(|row| {
             let value = row.value_iterated_to();
-            // The last recorded value stands for the exact slowest, which may be a little less.
-            let value = value.min(nanos(self.slowest));
             low.is_none_or(|low| value > low) && value <= high
         });
         rows.map(|row| row.count_at_value()).sum()
