@@ -62,7 +62,7 @@ impl Encoder {
 
     pub(crate) fn metadata(&mut self, metadata: &[u8]) {
         self.record(RecordKind::Metadata, metadata.len(), |buf| {
-            buf.extend_from_slice(metadata)
+            buf.extend_from_slice(metadata);
         });
     }
 

@@ -59,10 +59,18 @@ fn field(at: &mut Cursor<'_>, parsed: &mut Parsed) -> Result<u64, Flaw> {
         (3, 2) => parsed.data = Some(at.bytes()?),
         (0, _) => return Err(Flaw::Invalid("field number 0")),
         (1..=3, _) => return Err(Flaw::Invalid("wire type of a known field")),
-        (_, 0) => drop(at.varint()?),
-        (_, 1) => drop(at.take(8)?),
-        (_, 2) => drop(at.bytes()?),
-        (_, 5) => drop(at.take(4)?),
+        (_, 0) => {
+            at.varint()?;
+        }
+        (_, 1) => {
+            at.take(8)?;
+        }
+        (_, 2) => {
+            at.bytes()?;
+        }
+        (_, 5) => {
+            at.take(4)?;
+        }
         _ => return Err(Flaw::Invalid("wire type")),
     }
     Ok(number)
@@ -120,4 +128,5 @@ impl Cursor<'_> {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "tests index what they made")]
 mod tests;

@@ -63,11 +63,10 @@ impl Pipeline {
             dir: dir.to_path_buf(),
             options,
         };
-        let worker = match options.inline_pipeline {
-            true => None,
-            false => {
-                Some(Worker::start(job.clone()).map_err(Error::io("prepare segments in", dir))?)
-            }
+        let worker = if options.inline_pipeline {
+            None
+        } else {
+            Some(Worker::start(job.clone()).map_err(Error::io("prepare segments in", dir))?)
         };
         Ok(Self {
             job,

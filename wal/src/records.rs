@@ -90,9 +90,9 @@ impl Records {
                     self.whole_to = record.offset + record.frame_bytes;
                     return Ok(Some(record));
                 }
-                Step::Short { what } => return Err(self.short(what)?),
+                Step::Short { what } => return Err(self.unfinished(self.whole_to, what)?),
                 Step::BadLength => {
-                    return Err(self.malformed(self.end().offset, "length field"));
+                    return Err(self.malformed(self.whole_to, "length field"));
                 }
                 Step::End => match self.segments.next() {
                     Some(segment) => {
@@ -180,24 +180,12 @@ impl Records {
         if let Some(torn) = self.torn(frame)? {
             return Ok(torn);
         }
-        Ok(match flaw {
+        match flaw {
             // A tear leaves zeros; a record whose fields outrun it without any is nothing we know.
             // etcd up to 3.6 cuts it off nevertheless, and so do we when nothing whole is lost.
-            Flaw::Truncated => match self.whole_under_another_length(frame.offset)? {
-                true => self.malformed(frame.offset, "length field"),
-                false => self.unexpected_eof(frame.offset, "a field goes past its end"),
-            },
-            Flaw::Invalid(what) => self.malformed(frame.offset, what),
-        })
-    }
-
-    /// The error for a frame the file is too short for.
-    fn short(&mut self, what: &'static str) -> Result<Error> {
-        let offset = self.end().offset;
-        Ok(match self.whole_under_another_length(offset)? {
-            true => self.malformed(offset, "length field"),
-            false => self.unexpected_eof(offset, what),
-        })
+            Flaw::Truncated => self.unfinished(frame.offset, "a field goes past its end"),
+            Flaw::Invalid(what) => Ok(self.malformed(frame.offset, what)),
+        }
     }
 
     /// The error for a frame that a crash tore, if that is what happened.
@@ -205,12 +193,22 @@ impl Records {
         if !self.is_last() || !has_zero_sector(frame) {
             return Ok(None);
         }
-        Ok(Some(
-            match self.whole_under_another_length(frame.offset)? {
-                true => self.malformed(frame.offset, "length field"),
-                false => self.unexpected_eof(frame.offset, "a sector of it was not written"),
-            },
-        ))
+        self.unfinished(frame.offset, "a sector of it was not written")
+            .map(Some)
+    }
+
+    /// The error for what looks like the unfinished record at `offset`.
+    fn unfinished(&mut self, offset: u64, what: &'static str) -> Result<Error> {
+        if self.whole_under_another_length(offset)? {
+            return Ok(self.malformed(offset, "length field"));
+        }
+        let last_segment = self.is_last();
+        Ok(Error::UnexpectedEof {
+            file: self.path().to_path_buf(),
+            offset,
+            what,
+            last_segment,
+        })
     }
 
     /// Whether the record at `offset` carries its own checksum when its frame's length is set aside.
@@ -257,16 +255,6 @@ impl Records {
             file: self.path().to_path_buf(),
             offset,
             what,
-        }
-    }
-
-    fn unexpected_eof(&self, offset: u64, what: &'static str) -> Error {
-        let last_segment = self.is_last();
-        Error::UnexpectedEof {
-            file: self.path().to_path_buf(),
-            offset,
-            what,
-            last_segment,
         }
     }
 }

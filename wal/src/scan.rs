@@ -63,11 +63,6 @@ impl Scan {
         &self.segment
     }
 
-    /// Where the next frame begins.
-    pub(crate) fn offset(&self) -> u64 {
-        self.at
-    }
-
     pub(crate) fn next(&mut self) -> Result<Step> {
         let head = self.peek(self.at, LENGTH_BYTES)?;
         if head.is_empty() {

@@ -29,7 +29,10 @@ fn the_head_of_a_log_is_etcd_s() {
         0xb6, 0xc0, 0xdf, 0x8b, 0x6f,
     ]);
     encoder.snapshot(&Snapshot::default());
-    let bytes: String = encoder.bytes().iter().map(|b| format!("{b:02x}")).collect();
+    let bytes = encoder
+        .bytes()
+        .iter()
+        .fold(String::new(), |text, b| text + &format!("{b:02x}"));
     assert_eq!(
         bytes,
         "04000000000000840804100000000000\
