@@ -2,8 +2,11 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod http;
 mod logging;
+mod metrics;
 mod notify;
+pub mod rpc;
 
 pub use config::{
     Access, AutoCompaction, CompatVersion, Config, ConfigError, EngineKind, Environment,
