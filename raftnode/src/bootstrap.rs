@@ -1,0 +1,205 @@
+//! From a directory to a member that can start: a new log, or what an earlier run left.
+//!
+//! Runs before any thread. Source of the order of steps: etcd `server/etcdserver/bootstrap.go`.
+use std::path::{Path, PathBuf};
+
+use varve_proto::etcdserverpb::Metadata;
+use varve_proto::prost::Message as _;
+use varve_proto::raftpb::{
+    ConfChange, ConfChangeType, ConfState, Entry, EntryType, HardState, Snapshot,
+};
+use varve_proto::walpb;
+use varve_snap::Snapshotter;
+use varve_vfs::DynFs;
+use varve_wal::{Appender, Wal, WalOptions};
+
+use crate::error::{Error, Result};
+use crate::log_store::LogStore;
+use crate::membership::{Member, to_json};
+
+/// A member's state on disk, opened and locked.
+#[derive(Debug)]
+pub struct Bootstrapped {
+    /// This member's id.
+    pub node_id: u64,
+    /// The cluster's id.
+    pub cluster_id: u64,
+    /// Whether the log was made by this start.
+    pub is_new: bool,
+    /// The raft snapshot that the log starts from, if there is one.
+    pub snapshot: Option<Snapshot>,
+    /// Its index, 0 without one.
+    pub snapshot_index: u64,
+    /// The configuration at the snapshot.
+    pub conf_state: ConfState,
+    pub(crate) log: LogStore,
+    pub(crate) hard_state: HardState,
+    pub(crate) appender: Appender,
+    pub(crate) snapshotter: Snapshotter,
+    pub(crate) fs: DynFs,
+    pub(crate) wal_dir: PathBuf,
+}
+
+impl Bootstrapped {
+    /// Index of the last entry in the log.
+    pub fn last_index(&self) -> u64 {
+        varve_raft::Storage::last_index(&self.log).unwrap_or(self.snapshot_index)
+    }
+
+    /// Index up to which entries were known to be committed.
+    pub fn commit_index(&self) -> u64 {
+        self.hard_state.commit.max(self.snapshot_index)
+    }
+}
+
+/// Whether the directory holds a log.
+pub fn has_wal(fs: &DynFs, wal_dir: &Path) -> Result<bool> {
+    Ok(Wal::exists(fs, wal_dir)?)
+}
+
+/// Makes the log of a new cluster: one conf change per initial member, all of them committed.
+///
+/// # Errors
+/// [`Error::LogExists`] when the directory holds a log already.
+pub fn create(
+    fs: &DynFs,
+    wal_dir: &Path,
+    snap_dir: &Path,
+    members: &[Member],
+    node_id: u64,
+    cluster_id: u64,
+    options: WalOptions,
+) -> Result<Bootstrapped> {
+    if has_wal(fs, wal_dir)? {
+        return Err(Error::LogExists {
+            dir: wal_dir.to_owned(),
+        });
+    }
+    let metadata = Metadata {
+        node_id,
+        cluster_id,
+    }
+    .encode_to_vec();
+    let mut appender = Wal::create(fs, wal_dir, &metadata, options)?;
+    let entries = initial_entries(members);
+    let hard_state = HardState {
+        term: 1,
+        vote: 0,
+        commit: entries.len() as u64,
+    };
+    appender.save(Some(&hard_state), &entries, true)?;
+    Ok(Bootstrapped {
+        node_id,
+        cluster_id,
+        is_new: true,
+        snapshot: None,
+        snapshot_index: 0,
+        conf_state: ConfState::default(),
+        log: LogStore::new(Snapshot::default(), hard_state, entries),
+        hard_state,
+        appender,
+        snapshotter: Snapshotter::new(fs.clone(), snap_dir),
+        fs: fs.clone(),
+        wal_dir: wal_dir.to_owned(),
+    })
+}
+
+/// Opens what an earlier run left: the newest snapshot that the log knows of, and the log after it.
+/// A torn tail is repaired once, as etcd does.
+///
+/// # Errors
+/// Whatever makes the log or the snapshot unusable, with file and offset; nothing is changed then.
+pub fn open(
+    fs: &DynFs,
+    wal_dir: &Path,
+    snap_dir: &Path,
+    options: WalOptions,
+) -> Result<Bootstrapped> {
+    let snapshotter = Snapshotter::new(fs.clone(), snap_dir);
+    let known = Wal::valid_snapshot_entries(fs, wal_dir)?;
+    let snapshot = snapshotter.load_newest_valid(&known)?;
+    let metadata = snapshot
+        .as_ref()
+        .map(|s| s.metadata.clone())
+        .unwrap_or_default();
+    let start = walpb::Snapshot {
+        index: metadata.index,
+        term: metadata.term,
+        conf_state: None,
+    };
+    let (replay, appender) = match read_all(fs, wal_dir, &start, options) {
+        Err(error) if error.is_repairable() => {
+            tracing::warn!(%error, "the log ends in a torn record; repairing it");
+            Wal::repair(fs, wal_dir)?;
+            read_all(fs, wal_dir, &start, options)?
+        }
+        result => result?,
+    };
+    let own = Metadata::decode(replay.metadata).map_err(|source| Error::Metadata {
+        dir: wal_dir.to_owned(),
+        source,
+    })?;
+    let mut hard_state = replay.hard_state.unwrap_or_default();
+    let last = replay.entries.last().map_or(metadata.index, |e| e.index);
+    if hard_state.commit > last {
+        return Err(Error::CommitPastEnd {
+            dir: wal_dir.to_owned(),
+            commit: hard_state.commit,
+            last,
+        });
+    }
+    // The state record in a log that was released may be older than the snapshot.
+    hard_state.commit = hard_state.commit.max(metadata.index);
+    hard_state.term = hard_state.term.max(metadata.term);
+    let log = LogStore::new(
+        snapshot.clone().unwrap_or_default(),
+        hard_state,
+        replay.entries,
+    );
+    Ok(Bootstrapped {
+        node_id: own.node_id,
+        cluster_id: own.cluster_id,
+        is_new: false,
+        snapshot_index: metadata.index,
+        conf_state: metadata.conf_state,
+        snapshot,
+        log,
+        hard_state,
+        appender,
+        snapshotter,
+        fs: fs.clone(),
+        wal_dir: wal_dir.to_owned(),
+    })
+}
+
+fn read_all(
+    fs: &DynFs,
+    dir: &Path,
+    start: &walpb::Snapshot,
+    options: WalOptions,
+) -> std::result::Result<(varve_wal::Replay, Appender), varve_wal::Error> {
+    Wal::open(fs, dir, start, options)?.read_all()
+}
+
+/// The log of a new cluster, as etcd's raft writes it: members ascending by id, term 1.
+fn initial_entries(members: &[Member]) -> Vec<Entry> {
+    let mut members: Vec<&Member> = members.iter().collect();
+    members.sort_unstable_by_key(|m| m.id);
+    (1..)
+        .zip(members)
+        .map(|(index, member)| {
+            let change = ConfChange {
+                id: 0,
+                r#type: ConfChangeType::ConfChangeAddNode as i32,
+                node_id: member.id,
+                context: Some(to_json(member).into_bytes().into()),
+            };
+            Entry {
+                r#type: EntryType::EntryConfChange as i32,
+                term: 1,
+                index,
+                data: Some(change.encode_to_vec().into()),
+            }
+        })
+        .collect()
+}
