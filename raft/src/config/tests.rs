@@ -1,1 +1,80 @@
+use super::{Config, ReadOnlyOption};
 
+fn refused(change: impl FnOnce(&mut Config)) -> Option<String> {
+    let mut config = Config::new(1);
+    change(&mut config);
+    config.validated().err().map(|error| error.to_string())
+}
+
+#[test]
+fn etcds_settings_are_fine() {
+    assert_eq!(refused(|_| {}), None);
+}
+
+#[test]
+fn contradictions_are_refused_by_name() {
+    let table: [(fn(&mut Config), &str); 9] = [
+        (|c| c.id = 0, "cannot use none as id"),
+        (
+            |c| c.id = crate::LOCAL_APPEND_THREAD,
+            "cannot use local target as id",
+        ),
+        (
+            |c| c.id = crate::LOCAL_APPLY_THREAD,
+            "cannot use local target as id",
+        ),
+        (
+            |c| c.heartbeat_tick = 0,
+            "heartbeat tick must be greater than 0",
+        ),
+        (
+            |c| c.election_tick = 1,
+            "election tick must be greater than heartbeat tick",
+        ),
+        (
+            |c| c.election_tick = usize::MAX,
+            "election tick is out of range",
+        ),
+        (
+            |c| c.max_inflight_msgs = 0,
+            "max inflight messages must be greater than 0",
+        ),
+        (
+            |c| c.max_inflight_bytes = 1,
+            "max inflight bytes must be >= max message size",
+        ),
+        (
+            |c| {
+                c.read_only_option = ReadOnlyOption::LeaseBased;
+                c.check_quorum = false;
+            },
+            "CheckQuorum must be enabled when ReadOnlyOption is ReadOnlyLeaseBased",
+        ),
+    ];
+    for (change, text) in table {
+        assert_eq!(refused(change).as_deref(), Some(text));
+    }
+}
+
+#[test]
+fn zero_stands_for_no_limit_or_for_the_size_of_a_message() {
+    let config = Config {
+        max_size_per_msg: 77,
+        ..Config::new(1)
+    }
+    .validated()
+    .unwrap();
+    assert_eq!(config.max_uncommitted_entries_size, u64::MAX);
+    assert_eq!(config.max_inflight_bytes, u64::MAX);
+    assert_eq!(config.max_committed_size_per_ready, 77);
+    let config = Config {
+        max_size_per_msg: 0,
+        ..Config::new(1)
+    }
+    .validated()
+    .unwrap();
+    assert!(
+        config.max_committed_size_per_ready > 0,
+        "or nothing would ever be applied"
+    );
+}
