@@ -44,6 +44,8 @@ pub struct Records {
     scan: Option<Scan>,
     /// End of the last whole record in the segment being read.
     whole_to: u64,
+    /// How many records of that segment have been read.
+    read: u64,
     crc: u32,
 }
 
@@ -63,6 +65,7 @@ impl Records {
             segments,
             scan,
             whole_to: 0,
+            read: 0,
             crc: 0,
         })
     }
@@ -87,6 +90,8 @@ impl Records {
             match scan.next()? {
                 Step::Frame(frame) => {
                     let record = self.decode(frame)?;
+                    self.check_place(&record)?;
+                    self.read += 1;
                     self.whole_to = record.offset + record.frame_bytes;
                     return Ok(Some(record));
                 }
@@ -98,11 +103,26 @@ impl Records {
                     Some(segment) => {
                         self.scan = Some(Scan::new(segment)?);
                         self.whole_to = 0;
+                        self.read = 0;
                     }
                     None => return Ok(None),
                 },
             }
         }
+    }
+
+    /// A segment begins with the checksum and the metadata, and has no more of either: the type of a
+    /// record is not under its checksum, its place tells.
+    fn check_place(&self, record: &Record) -> Result<()> {
+        let in_place = match self.read {
+            0 => record.kind == RecordKind::Crc,
+            1 => record.kind == RecordKind::Metadata,
+            _ => !matches!(record.kind, RecordKind::Crc | RecordKind::Metadata),
+        };
+        if in_place {
+            return Ok(());
+        }
+        Err(self.malformed(record.offset, "type out of place"))
     }
 
     fn decode(&mut self, frame: Frame) -> Result<Record> {

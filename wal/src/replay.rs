@@ -95,6 +95,10 @@ impl Accumulator {
         self.last_index = entry.index;
         let after_start = entry.index.checked_sub(self.start.index);
         let Some(position) = after_start.and_then(|distance| distance.checked_sub(1)) else {
+            // It replaced whatever had been recorded behind it. etcd keeps that, and would start with
+            // entries its raft had long dropped.
+            self.count = 0;
+            self.replay.entries.clear();
             return Ok(());
         };
         match usize::try_from(position) {
@@ -136,11 +140,16 @@ impl Accumulator {
 }
 
 /// The entry of a record. The type of a record is not under its checksum, so what must hold of an
-/// entry is checked: an index, and one of raft's three types.
+/// entry is checked: a term, an index, one of raft's three types, and a change in a change of members.
 pub(crate) fn entry(record: &Record) -> Result<Entry> {
     let entry = Entry::decode(record.data.clone()).map_err(|_| malformed(record, "entry"))?;
-    if entry.index == 0 || !(0..=2).contains(&entry.r#type) {
-        return Err(malformed(record, "entry without an index or a known type"));
+    let sane = match entry.r#type {
+        0 | 2 => true,
+        1 => entry.data.is_some(),
+        _ => false,
+    };
+    if entry.term == 0 || entry.index == 0 || !sane {
+        return Err(malformed(record, "entry that no raft makes"));
     }
     Ok(entry)
 }

@@ -5,6 +5,12 @@
     reason = "helpers of tests, and their word when they skip"
 )]
 
+mod append;
 mod archive;
+mod corruption;
+mod crash;
+mod faults;
 mod golden;
+mod real;
+mod segments;
 mod support;

@@ -4,7 +4,7 @@ use std::path::Path;
 use varve_proto::raftpb::{ConfState, Entry, HardState};
 use varve_proto::walpb::Snapshot;
 use varve_vfs::{Fs, SimFs};
-use varve_wal::{Appender, Replay, Result, Wal, WalOptions};
+use varve_wal::{Appender, Replay, Result, SegmentName, Wal, WalOptions};
 
 pub(crate) const DIR: &str = "/data/member/wal";
 pub(crate) const METADATA: &[u8] = b"\x08\x01\x10\x02";
@@ -69,7 +69,7 @@ pub(crate) fn segments(sim: &SimFs) -> Vec<(String, Vec<u8>)> {
     let names = sim.read_dir(dir()).unwrap();
     names
         .into_iter()
-        .filter(|name| name.ends_with(".wal"))
+        .filter(|name| SegmentName::parse(name).is_some())
         .map(|name| {
             let bytes = sim.read(&dir().join(&name)).unwrap();
             (name, bytes)
