@@ -1,7 +1,7 @@
 //! Power lost at every operation of a log's life, under every rule.
 use varve_proto::raftpb::{Entry, HardState};
 use varve_proto::walpb::Snapshot;
-use varve_vfs::{CrashRule, Fault, SimFs};
+use varve_vfs::{CrashRule, Fault, Fs, OpenOptions, SimFs};
 use varve_wal::{Appender, Replay, Result, Wal, purge};
 
 use crate::support::{METADATA, dir, entry, open, options, snapshot, state, zero};
@@ -240,6 +240,32 @@ fn a_repair_survives_a_crash_at_any_of_its_operations() {
         if outcome.is_ok() {
             assert_eq!(k, 6, "create, copy, sync, sync of the directory, cut, sync");
             break;
+        }
+    }
+}
+
+#[test]
+fn garbage_behind_the_log_is_gone_before_anything_is_written_over_it() {
+    let sim = SimFs::new();
+    let mut log = Wal::create(&sim.shared(), dir(), METADATA, options()).unwrap();
+    log.save(Some(&state(1, 1)), &[entry(1, 1, 100)], true)
+        .unwrap();
+    let end = log.segment_bytes();
+    log.close().unwrap();
+    // What a torn batch of an earlier life may leave: nothing where its first length should be, and
+    // its later sectors.
+    let segment = dir().join("0000000000000000-0000000000000000.wal");
+    let file = sim.open(&segment, OpenOptions::read_write()).unwrap();
+    file.write_all_at(&[0xaa; 2000], end + 300).unwrap();
+    drop(file);
+    sim.sync_everything();
+
+    let (_, mut log) = open(&sim, &zero()).unwrap();
+    log.save(None, &[entry(1, 2, 2500)], false).unwrap();
+    for rule in CrashRule::ALL {
+        for seed in 0..200 {
+            let (replay, _) = start(&sim.crash_image(rule, seed), &zero());
+            assert_eq!(replay.entries[0], entry(1, 1, 100), "{rule:?} {seed}");
         }
     }
 }
