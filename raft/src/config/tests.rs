@@ -13,7 +13,8 @@ fn etcds_settings_are_fine() {
 
 #[test]
 fn contradictions_are_refused_by_name() {
-    let table: [(fn(&mut Config), &str); 9] = [
+    type Row = (fn(&mut Config), &'static str);
+    let table: [Row; 9] = [
         (|c| c.id = 0, "cannot use none as id"),
         (
             |c| c.id = crate::LOCAL_APPEND_THREAD,

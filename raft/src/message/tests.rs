@@ -151,19 +151,19 @@ fn proposals_and_reads_carry_something() {
 #[test]
 fn an_append_is_a_run_of_entries() {
     let gap = refusal(|m| {
-        m.entries = vec![Entry {
+        m.entries.push(Entry {
             term: 1,
             index: 2,
             ..Entry::default()
-        }]
+        });
     });
     assert_eq!(gap, Some("entries are not consecutive"));
     let fine = refusal(|m| {
-        m.entries = vec![Entry {
+        m.entries.push(Entry {
             term: 1,
             index: 1,
             ..Entry::default()
-        }]
+        });
     });
     assert_eq!(fine, None);
 }

@@ -4,5 +4,9 @@
 mod confchange_corpus;
 mod datadriven;
 mod diff;
+mod elections;
 mod interaction;
+mod network;
+mod paper;
 mod quorum_corpus;
+mod reads;

@@ -45,7 +45,13 @@ pub(crate) fn bytes(text: &str) -> Bytes {
 
 /// An empty message of a kind, between two nodes, of a term.
 pub(crate) fn message(kind: MessageType, from: u64, to: u64, term: u64) -> Message {
-    Message { r#type: kind as i32, from, to, term, ..Message::default() }
+    Message {
+        r#type: kind as i32,
+        from,
+        to,
+        term,
+        ..Message::default()
+    }
 }
 
 impl Network {
@@ -55,7 +61,10 @@ impl Network {
 
     pub(crate) fn with(count: u64, config: impl Fn(u64) -> Config) -> Self {
         let ids: Vec<u64> = (1..=count).collect();
-        let stores = ids.iter().map(|_| MemoryStorage::with_voters(&ids)).collect();
+        let stores = ids
+            .iter()
+            .map(|_| MemoryStorage::with_voters(&ids))
+            .collect();
         Self::on(stores, config)
     }
 
@@ -76,7 +85,16 @@ impl Network {
         let (id, asynchronous) = (config.id, config.async_storage_writes);
         let raw = RawNode::new(config, storage.clone()).unwrap();
         let (applied, reads) = (Vec::new(), Vec::new());
-        self.members.insert(id, Member { asynchronous, raw, storage, applied, reads });
+        self.members.insert(
+            id,
+            Member {
+                asynchronous,
+                raw,
+                storage,
+                applied,
+                reads,
+            },
+        );
     }
 
     pub(crate) fn raw(&mut self, id: u64) -> &mut RawNode<MemoryStorage> {
@@ -115,14 +133,21 @@ impl Network {
     pub(crate) fn tick(&mut self, id: u64, ticks: usize) {
         for _ in 0..ticks {
             self.raw(id).tick();
+            self.settle();
         }
-        self.settle();
     }
 
     /// Read indexes that a member was given, by context.
     pub(crate) fn reads(&self, id: u64) -> Vec<(String, u64)> {
         let reads = self.members[&id].reads.iter();
-        reads.map(|read| (String::from_utf8_lossy(&read.request_ctx).into_owned(), read.index)).collect()
+        reads
+            .map(|read| {
+                (
+                    String::from_utf8_lossy(&read.request_ctx).into_owned(),
+                    read.index,
+                )
+            })
+            .collect()
     }
 
     pub(crate) fn isolate(&mut self, id: u64) {

@@ -80,7 +80,8 @@ fn entries_are_cut_off_at_a_size_but_one_is_always_there() {
 #[test]
 fn appending_replaces_from_the_first_entry_on() {
     // what is appended -> what is there then
-    let table: [(&[Entry], &[(u64, u64)]); 6] = [
+    type Row<'a> = (&'a [Entry], &'a [(u64, u64)]);
+    let table: [Row<'_>; 6] = [
         (&[], &[(4, 4), (5, 5)]),
         (&[entry(1, 1), entry(2, 2)], &[(4, 4), (5, 5)]),
         (&[entry(6, 5), entry(6, 6)], &[(4, 4), (6, 5), (6, 6)]),
