@@ -73,12 +73,6 @@ impl Index {
         }
     }
 
-    /// The newest version of `key`, unless it is deleted.
-    pub(crate) fn head(&self, key: &[u8]) -> Option<Found> {
-        let (slot, live) = self.tree.get(key)?;
-        if live { slot.last().found() } else { None }
-    }
-
     /// Adds a put and returns what it became.
     pub(crate) fn put(&mut self, key: &[u8], revision: Revision) -> Found {
         let entry = match self.tree.get(key) {
@@ -222,7 +216,7 @@ impl IndexView {
         self.tree.get(key)?.0.get(at)
     }
 
-    /// The newest version of `key`, unless it is deleted, seen at main revision `at`.
+    /// Number of keys visible now.
     pub(crate) fn live_keys(&self) -> usize {
         self.tree.counts().live
     }

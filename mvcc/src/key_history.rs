@@ -140,11 +140,6 @@ impl KeyHistory {
         after.checked_sub(1).map(|i| self.entries[i])
     }
 
-    /// The version visible at main revision `at`.
-    pub(crate) fn get(&self, at: i64) -> Option<Found> {
-        self.write_at(at)?.found()
-    }
-
     /// Splits into what a compaction at `at` removes and what it keeps, both oldest first.
     ///
     /// Of the writes at or before `at` only the newest stays, and a tombstone only when it happened

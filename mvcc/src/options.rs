@@ -32,8 +32,6 @@ pub struct StoreOptions {
     pub watch: WatchLimits,
     /// Told about the steps of a compaction, on the thread that makes them; for metrics.
     pub on_compaction: Option<Arc<dyn Fn(CompactionStep) + Send + Sync>>,
-    /// What [`WriteTxn::end`](crate::WriteTxn::end) waits for.
-    pub durability: Durability,
 }
 
 impl Default for StoreOptions {
@@ -49,7 +47,6 @@ impl Default for StoreOptions {
             clock: Arc::new(SystemClock::new()),
             watch: WatchLimits::default(),
             on_compaction: None,
-            durability: Durability::Batch,
         }
     }
 }
@@ -65,7 +62,6 @@ impl fmt::Debug for StoreOptions {
             .field("lease_checkpoint_persist", &self.lease_checkpoint_persist)
             .field("clock", &self.clock)
             .field("watch", &self.watch)
-            .field("durability", &self.durability)
             .finish_non_exhaustive()
     }
 }
@@ -77,7 +73,7 @@ pub enum Durability {
     /// holds what is not yet committed, or when losing the last moment is acceptable. What survives is
     /// always a whole prefix of the transactions.
     Batch,
-    /// Before [`WriteTxn::end`](crate::WriteTxn::end) returns.
+    /// Before [`WriteTxn::end_with`](crate::WriteTxn::end_with) returns.
     Immediate,
 }
 

@@ -85,7 +85,7 @@ fn a_compaction_above_all_puts_keeps_the_newest() {
 fn a_restored_lone_tombstone_is_not_found_and_ends_with_the_next_put() {
     let mut history = KeyHistory::new(Entry::tombstone(Revision::new(16, 0)));
     for at in 0..20 {
-        assert_eq!(history.get(at), None);
+        assert_eq!(history.write_at(at).and_then(|e| e.found()), None);
     }
     assert_eq!(shown(history.split_at_compaction(16).1), "16t");
     history.push(history.last().next_put(Revision::new(17, 0)));
@@ -98,7 +98,8 @@ fn a_get_finds_the_version_of_its_revision() {
     let history = foo();
     let get = |at| {
         history
-            .get(at)
+            .write_at(at)
+            .and_then(|e| e.found())
             .map(|f| (f.revision.main, f.revision.sub, f.created, f.version))
     };
     assert_eq!(get(1), None);

@@ -1,0 +1,164 @@
+//! The state every handle of a store shares, and how readers take a picture of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Mutex, MutexGuard, RwLock};
+use varve_backend::Backend;
+
+use crate::compact::Compactor;
+use crate::error::{Error, Result};
+use crate::hash::CompactionHashes;
+use crate::index::Index;
+use crate::lease::Lessor;
+use crate::options::StoreOptions;
+use crate::read::{Published, ReadView};
+use crate::signal::Signal;
+use crate::watch::hub::Hub;
+use crate::watch::catch_up;
+
+/// What all handles, streams and the background thread of a store share.
+///
+/// Locks nest in this order: a running compaction, the writer, the backend's writer, then any of
+/// the short ones (lessor, hub, compaction queue, hashes).
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub backend: Backend,
+    pub options: StoreOptions,
+    pub writer: Mutex<Writer>,
+    /// Held for the copy of a pointer.
+    published: RwLock<Arc<Published>>,
+    pub lessor: Lessor,
+    pub hub: Hub,
+    pub compactor: Compactor,
+    pub hashes: CompactionHashes,
+    pub signal: Signal,
+    pub counters: Counters,
+    /// The first failure of background work.
+    failure: Mutex<Option<Arc<Error>>>,
+}
+
+/// What only the writer changes.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub index: Index,
+    /// Newest revision.
+    pub revision: i64,
+    /// Newest compaction that was accepted, -1 for none.
+    pub compacted: i64,
+}
+
+/// Totals since the store was opened.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub puts: AtomicU64,
+    pub put_bytes: AtomicU64,
+    pub deletes: AtomicU64,
+    pub ranges: AtomicU64,
+    pub multi_txns: AtomicU64,
+    pub compacted_rows: AtomicU64,
+    pub compactions: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn add(counter: &AtomicU64, n: u64) {
+        counter.fetch_add(n, Ordering::Relaxed);
+    }
+}
+
+impl Writer {
+    /// Puts other content in place, with readers waiting: none may see the old index over new rows.
+    pub(crate) fn replace(
+        &self,
+        writer: &mut MutexGuard<'_, Writer>,
+        read: impl FnOnce() -> Result<Writer>,
+    ) -> Result<()> {
+        let mut published = self.published.write();
+        **writer = read()?;
+        *published = writer.published();
+        Ok(())
+    }
+
+    pub(crate) fn published(&self) -> Arc<Published> {
+        Arc::new(Published {
+            index: self.index.view(),
+            revision: self.revision,
+            compacted: self.compacted,
+        })
+    }
+}
+
+impl Core {
+    pub(crate) fn new(backend: Backend, options: StoreOptions, writer: Writer, lessor: Lessor) -> Self {
+        Self {
+            backend,
+            published: RwLock::new(writer.published()),
+            hub: Hub::new(writer.revision),
+            writer: Mutex::new(writer),
+            lessor,
+            compactor: Compactor::default(),
+            hashes: CompactionHashes::default(),
+            signal: Signal::default(),
+            counters: Counters::default(),
+            failure: Mutex::new(None),
+            options,
+        }
+    }
+
+    /// Makes the writer's state the one new readers get.
+    pub(crate) fn publish(&self, writer: &MutexGuard<'_, Writer>) {
+        let published = writer.published();
+        // The old picture is dropped after the lock: it may be the last reference to many nodes.
+        let _old = std::mem::replace(&mut *self.published.write(), published);
+    }
+
+    /// Puts other content in place, with readers waiting: none may see the old index over new rows.
+    pub(crate) fn replace(
+        &self,
+        writer: &mut MutexGuard<'_, Writer>,
+        read: impl FnOnce() -> Result<Writer>,
+    ) -> Result<()> {
+        let mut published = self.published.write();
+        **writer = read()?;
+        *published = writer.published();
+        Ok(())
+    }
+
+    pub(crate) fn published(&self) -> Arc<Published> {
+        Arc::clone(&self.published.read())
+    }
+
+    /// A consistent picture of index and backend.
+    pub(crate) fn read_view(&self) -> ReadView {
+        loop {
+            let published = self.published();
+            let view = self.backend.view();
+            // The view is not older than the index, so it has every row the index names; unless a
+            // compaction was accepted in between and has already deleted some of them.
+            if self.published.read().compacted == published.compacted {
+                return ReadView { published, view };
+            }
+        }
+    }
+
+    /// One step of catching up; true when something was done.
+    pub(crate) fn step_watchers(&self) -> bool {
+        let stepped = catch_up::step(&self.hub, &self.options.watch, || self.read_view());
+        stepped.unwrap_or_else(|error| {
+            self.fail(error);
+            false
+        })
+    }
+
+    pub(crate) fn fail(&self, error: Error) {
+        self.failure.lock().get_or_insert_with(|| Arc::new(error));
+    }
+
+    pub(crate) fn failure(&self) -> Option<Arc<Error>> {
+        self.failure.lock().clone()
+    }
+
+    pub(crate) fn forget_failure(&self) {
+        *self.failure.lock() = None;
+    }
+}

@@ -1,0 +1,478 @@
+//! Leases: which keys hang on them, and when they run out.
+//!
+//! Grants, revokes and attachments are changed by the write transaction on the apply thread, the same
+//! on every member. Time is the leader's alone: it renews, and it reports what has expired; the server
+//! proposes the revoke. All of it may be called from any thread.
+//!
+//! # Invariants
+//!
+//! 1. A key hangs on at most one lease, and the two maps agree (`tests.rs`).
+//! 2. A primary lessor has one deadline entry per lease. Renewing only moves the lease's own expiry; an
+//!    entry that comes up early is put back, so a renewal costs a look-up and a store.
+//! 3. A lessor that is not primary lets nothing expire.
+//!
+//! # Not here
+//!
+//! Deleting the keys of a revoked lease: `write`.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+
+mod deadlines;
+#[cfg(test)]
+mod tests;
+
+use deadlines::Deadlines;
+
+/// Longest time to live, in seconds.
+pub const MAX_LEASE_TTL_SECONDS: i64 = 9_000_000_000;
+
+/// How long an expired lease is left to the proposed revoke before it is reported again.
+const RETRY_MS: u64 = 3000;
+
+/// After a change of leader at most this many leases may expire in one second: three quarters of the
+/// thousand revokes per second a leader proposes.
+const EXPIRIES_PER_SECOND: u64 = 750;
+
+/// A lease as granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The lease's id.
+    pub id: i64,
+    /// Time to live in seconds, after raising it to the minimum.
+    pub ttl: i64,
+}
+
+/// A lease as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseInfo {
+    /// The lease's id.
+    pub id: i64,
+    /// Time to live as granted, in seconds.
+    pub granted_ttl: i64,
+    /// Whole seconds left; what was checkpointed or granted when this lessor does not keep time.
+    pub remaining_ttl: i64,
+    /// Keys attached, ascending.
+    pub keys: Vec<Bytes>,
+}
+
+/// A remaining time to be agreed on by all members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseCheckpoint {
+    /// The lease's id.
+    pub id: i64,
+    /// Seconds left; 0 clears an earlier checkpoint.
+    pub remaining_ttl: i64,
+}
+
+/// Totals since the store was opened, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeaseCounts {
+    /// Leases alive.
+    pub leases: usize,
+    /// Leases granted.
+    pub granted: u64,
+    /// Leases revoked.
+    pub revoked: u64,
+    /// Renewals.
+    pub renewed: u64,
+}
+
+/// The leases of a store.
+#[derive(Debug)]
+pub struct Lessor {
+    state: Mutex<State>,
+    clock: Arc<dyn Clock>,
+    min_ttl_seconds: i64,
+    checkpoint_ms: u64,
+}
+
+#[derive(Debug)]
+struct State {
+    leases: BTreeMap<i64, Held>,
+    /// Looked up, never walked: its order is not fixed.
+    by_key: HashMap<Box<[u8]>, i64>,
+    primary: bool,
+    expiries: Deadlines,
+    checkpoints: Deadlines,
+    /// Leases whose checkpoint a renewal made void.
+    cleared: BTreeSet<i64>,
+    persist_checkpoints: bool,
+    counts: LeaseCounts,
+    /// Tells a lease from an earlier one of the same id.
+    next_incarnation: u64,
+}
+
+#[derive(Debug)]
+struct Held {
+    ttl: i64,
+    /// Checkpointed remaining seconds, 0 for none.
+    remaining: i64,
+    /// When it runs out; `None` while this lessor is not primary.
+    expiry_ms: Option<u64>,
+    incarnation: u64,
+    keys: BTreeSet<Box<[u8]>>,
+}
+
+fn ms(seconds: i64) -> u64 {
+    u64::try_from(seconds).unwrap_or(0).saturating_mul(1000)
+}
+
+fn seconds(ms: u64) -> i64 {
+    i64::try_from(ms / 1000).unwrap_or(i64::MAX)
+}
+
+impl Held {
+    fn full_or_checkpointed_ms(&self) -> u64 {
+        ms(if self.remaining > 0 {
+            self.remaining
+        } else {
+            self.ttl
+        })
+    }
+}
+
+impl Lessor {
+    pub(crate) fn new(
+        clock: Arc<dyn Clock>,
+        min_ttl_seconds: i64,
+        checkpoint_interval: Duration,
+        persist_checkpoints: bool,
+    ) -> Self {
+        Self {
+            state: Mutex::new(State {
+                leases: BTreeMap::new(),
+                by_key: HashMap::new(),
+                primary: false,
+                expiries: Deadlines::default(),
+                checkpoints: Deadlines::default(),
+                cleared: BTreeSet::new(),
+                persist_checkpoints,
+                counts: LeaseCounts::default(),
+                next_incarnation: 0,
+            }),
+            clock,
+            min_ttl_seconds,
+            checkpoint_ms: u64::try_from(checkpoint_interval.as_millis())
+                .unwrap_or(u64::MAX)
+                .max(1),
+        }
+    }
+
+    /// Extends a lease to its full time to live and returns that, in seconds. Leader only
+    /// ([`Error::NotPrimary`]); [`Error::LeaseNotFound`] when unknown or already expired.
+    pub fn renew(&self, id: i64) -> Result<i64> {
+        let now = self.clock.now_ms();
+        let mut state = self.state.lock();
+        if !state.primary {
+            return Err(Error::NotPrimary);
+        }
+        let lease = state.leases.get_mut(&id).ok_or(Error::LeaseNotFound)?;
+        if lease.expiry_ms.is_some_and(|expiry| expiry <= now) {
+            // Its revoke is on the way; a renewal must not outlive it.
+            return Err(Error::LeaseNotFound);
+        }
+        lease.expiry_ms = Some(now.saturating_add(ms(lease.ttl)));
+        let ttl = lease.ttl;
+        if lease.remaining > 0 {
+            lease.remaining = 0;
+            state.cleared.insert(id);
+        }
+        state.counts.renewed += 1;
+        Ok(ttl)
+    }
+
+    /// The lease as it stands, `None` when unknown.
+    pub fn time_to_live(&self, id: i64) -> Option<LeaseInfo> {
+        let now = self.clock.now_ms();
+        let state = self.state.lock();
+        let lease = state.leases.get(&id)?;
+        let left = match lease.expiry_ms {
+            Some(expiry) => expiry.saturating_sub(now),
+            None => lease.full_or_checkpointed_ms(),
+        };
+        let keys = lease.keys.iter().map(|key| Bytes::copy_from_slice(key));
+        Some(LeaseInfo {
+            id,
+            granted_ttl: lease.ttl,
+            remaining_ttl: seconds(left),
+            keys: keys.collect(),
+        })
+    }
+
+    /// Ids of all leases, soonest expiry first.
+    pub fn leases(&self) -> Vec<i64> {
+        let state = self.state.lock();
+        let mut all: Vec<(u64, i64)> = state
+            .leases
+            .iter()
+            .map(|(id, lease)| (lease.expiry_ms.unwrap_or(u64::MAX), *id))
+            .collect();
+        all.sort_unstable();
+        all.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// Whether the lease exists.
+    pub fn lookup(&self, id: i64) -> bool {
+        self.state.lock().leases.contains_key(&id)
+    }
+
+    /// The lease a key hangs on.
+    pub fn lease_of(&self, key: &[u8]) -> Option<i64> {
+        self.state.lock().by_key.get(key).copied()
+    }
+
+    /// At most `limit` leases that have run out, soonest first. Each is offered again three seconds
+    /// later if it still exists then. Empty unless this lessor is primary.
+    pub fn expired(&self, limit: usize) -> Vec<i64> {
+        let now = self.clock.now_ms();
+        let state = &mut *self.state.lock();
+        let mut due = Vec::new();
+        while due.len() < limit
+            && let Some(entry) = state.expiries.pop_due(now)
+        {
+            let Some(lease) = state.leases.get(&entry.id) else {
+                continue;
+            };
+            let Some(expiry) = lease.expiry_ms else {
+                continue;
+            };
+            if lease.incarnation != entry.incarnation {
+                continue;
+            }
+            if expiry > now {
+                // Renewed since the entry was made.
+                state.expiries.push(expiry, entry);
+                continue;
+            }
+            state.expiries.push(now.saturating_add(RETRY_MS), entry);
+            due.push(entry.id);
+        }
+        due
+    }
+
+    /// When [`expired`](Self::expired) may next have something, in milliseconds of the store's clock.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.state.lock().expiries.next_due()
+    }
+
+    /// At most `limit` leases whose remaining time should be agreed on now: those that ran another
+    /// checkpoint interval, and those whose checkpoint a renewal made void. Empty unless primary.
+    pub fn due_checkpoints(&self, limit: usize) -> Vec<LeaseCheckpoint> {
+        let now = self.clock.now_ms();
+        let state = &mut *self.state.lock();
+        let mut due = Vec::new();
+        if !state.primary {
+            return due;
+        }
+        while due.len() < limit
+            && let Some(id) = state.cleared.pop_first()
+        {
+            due.push(LeaseCheckpoint {
+                id,
+                remaining_ttl: 0,
+            });
+        }
+        while due.len() < limit
+            && let Some(entry) = state.checkpoints.pop_due(now)
+        {
+            let Some(lease) = state.leases.get(&entry.id) else {
+                continue;
+            };
+            let Some(expiry) = lease.expiry_ms else {
+                continue;
+            };
+            if lease.incarnation != entry.incarnation || expiry <= now {
+                continue;
+            }
+            let left = expiry - now;
+            if left > self.checkpoint_ms {
+                state
+                    .checkpoints
+                    .push(now.saturating_add(self.checkpoint_ms), entry);
+            }
+            let remaining_ttl = seconds(left.saturating_add(999));
+            // Renewed since: nothing to agree on yet.
+            if remaining_ttl < lease.ttl && left + self.checkpoint_ms / 2 < ms(lease.ttl) {
+                due.push(LeaseCheckpoint {
+                    id: entry.id,
+                    remaining_ttl,
+                });
+            }
+        }
+        due
+    }
+
+    /// This member leads now: every lease gets its remaining time plus `extend`, counted from now, and
+    /// deadlines that pile up in one second are spread out.
+    pub fn promote(&self, extend: Duration) {
+        let now = self.clock.now_ms();
+        let extend = u64::try_from(extend.as_millis()).unwrap_or(u64::MAX);
+        let start = now.saturating_add(extend);
+        let state = &mut *self.state.lock();
+        state.primary = true;
+        state.expiries.clear();
+        state.checkpoints.clear();
+        let mut per_second: HashMap<u64, u64> = HashMap::new();
+        for (id, lease) in &mut state.leases {
+            let mut expiry = start.saturating_add(lease.full_or_checkpointed_ms());
+            let before = per_second.entry(expiry / 1000).or_default();
+            expiry = expiry.saturating_add(*before / EXPIRIES_PER_SECOND * 1000);
+            *before += 1;
+            lease.expiry_ms = Some(expiry);
+            let entry = deadlines::Entry {
+                id: *id,
+                incarnation: lease.incarnation,
+            };
+            state.expiries.push(expiry, entry);
+            if expiry - now > self.checkpoint_ms {
+                state.checkpoints.push(now.saturating_add(self.checkpoint_ms), entry);
+            }
+        }
+    }
+
+    /// Another member leads now: nothing expires here any more.
+    pub fn demote(&self) {
+        let state = &mut *self.state.lock();
+        state.primary = false;
+        state.expiries.clear();
+        state.checkpoints.clear();
+        state.cleared.clear();
+        for lease in state.leases.values_mut() {
+            lease.expiry_ms = None;
+        }
+    }
+
+    /// Whether this lessor keeps time.
+    pub fn is_primary(&self) -> bool {
+        self.state.lock().primary
+    }
+
+    /// Whether checkpointed remaining times are stored with the lease from now on.
+    pub fn set_checkpoint_persist(&self, persist: bool) {
+        self.state.lock().persist_checkpoints = persist;
+    }
+
+    /// Totals for metrics.
+    pub fn counts(&self) -> LeaseCounts {
+        let state = self.state.lock();
+        LeaseCounts {
+            leases: state.leases.len(),
+            ..state.counts
+        }
+    }
+
+    /// Checks what [`grant`](Self::grant) would, and returns the effective time to live.
+    pub(crate) fn check_grant(&self, id: i64, ttl: i64) -> Result<i64> {
+        if id == 0 {
+            return Err(Error::LeaseNotFound);
+        }
+        if ttl > MAX_LEASE_TTL_SECONDS {
+            return Err(Error::LeaseTtlTooLarge);
+        }
+        if self.lookup(id) {
+            return Err(Error::LeaseExists);
+        }
+        Ok(ttl.max(self.min_ttl_seconds))
+    }
+
+    /// Adds a lease that was checked.
+    pub(crate) fn grant(&self, id: i64, ttl: i64) {
+        self.insert(id, ttl, 0);
+        self.state.lock().counts.granted += 1;
+    }
+
+    /// Adds a lease, as granted or as read back.
+    pub(crate) fn insert(&self, id: i64, ttl: i64, remaining: i64) {
+        let now = self.clock.now_ms();
+        let state = &mut *self.state.lock();
+        let incarnation = state.next_incarnation;
+        state.next_incarnation += 1;
+        let mut lease = Held {
+            ttl,
+            remaining,
+            expiry_ms: None,
+            incarnation,
+            keys: BTreeSet::new(),
+        };
+        if state.primary {
+            let left = lease.full_or_checkpointed_ms();
+            let expiry = now.saturating_add(left);
+            lease.expiry_ms = Some(expiry);
+            let entry = deadlines::Entry { id, incarnation };
+            state.expiries.push(expiry, entry);
+            if left > self.checkpoint_ms {
+                state.checkpoints.push(now.saturating_add(self.checkpoint_ms), entry);
+            }
+        }
+        state.leases.insert(id, lease);
+    }
+
+    /// Removes a lease and returns its keys, ascending.
+    pub(crate) fn revoke(&self, id: i64) -> Result<Vec<Bytes>> {
+        let state = &mut *self.state.lock();
+        let lease = state.leases.remove(&id).ok_or(Error::LeaseNotFound)?;
+        state.cleared.remove(&id);
+        state.counts.revoked += 1;
+        for key in &lease.keys {
+            state.by_key.remove(key);
+        }
+        Ok(lease.keys.into_iter().map(Bytes::from).collect())
+    }
+
+    /// Notes a checkpoint. Returns the lease's granted time if the lease must be stored again.
+    pub(crate) fn checkpoint(&self, id: i64, remaining: i64) -> Option<i64> {
+        let state = &mut *self.state.lock();
+        let lease = state.leases.get_mut(&id)?;
+        lease.remaining = remaining;
+        state.persist_checkpoints.then_some(lease.ttl)
+    }
+
+    /// Lets `key` hang on `lease` (0 for none) and on no other.
+    pub(crate) fn attach(&self, key: &[u8], lease: i64) -> Result<()> {
+        let state = &mut *self.state.lock();
+        if lease != 0 && !state.leases.contains_key(&lease) {
+            return Err(Error::LeaseNotFound);
+        }
+        if lease == 0 && state.by_key.is_empty() {
+            return Ok(());
+        }
+        if let Some(old) = state.by_key.remove(key)
+            && let Some(old) = state.leases.get_mut(&old)
+        {
+            old.keys.remove(key);
+        }
+        if let Some(held) = state.leases.get_mut(&lease) {
+            held.keys.insert(key.into());
+            state.by_key.insert(key.into(), lease);
+        }
+        Ok(())
+    }
+
+    /// Lets `key` hang on no lease.
+    pub(crate) fn detach(&self, key: &[u8]) {
+        self.attach(key, 0).expect("no lease is needed to detach");
+    }
+
+    /// Adds a lease that was read back; one that was granted under a lower minimum is raised to ours.
+    pub(crate) fn insert_restored(&self, id: i64, ttl: i64, remaining: i64) {
+        self.insert(id, ttl.max(self.min_ttl_seconds), remaining);
+    }
+
+    /// Forgets all leases, before they are read back.
+    pub(crate) fn reset(&self) {
+        let state = &mut *self.state.lock();
+        state.leases.clear();
+        state.by_key.clear();
+        state.expiries.clear();
+        state.checkpoints.clear();
+        state.cleared.clear();
+    }
+}

@@ -1,0 +1,238 @@
+//! The store as its users hold it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+use varve_backend::{Backend, BackendOptions, Engine};
+
+use crate::background;
+use crate::compact;
+use crate::core::Core;
+use crate::error::{Error, Result};
+use crate::hash::{self, HashKv};
+use crate::lease::Lessor;
+use crate::options::StoreOptions;
+use crate::read::ReadView;
+use crate::restore::{Restored, restore};
+use crate::stats::Stats;
+use crate::watch::WatchStream;
+use crate::write::WriteTxn;
+
+/// A multi-version store over a backend. Clones share one store.
+///
+/// Dropping the last clone stops the background thread; [`close`](Self::close) also commits.
+#[derive(Clone, Debug)]
+pub struct Store {
+    handle: Arc<Handle>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    core: Arc<Core>,
+    background: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Handle {
+    fn stop(&self) {
+        self.core.signal.stop();
+        let thread = self.background.lock().take();
+        // A callback on the background thread may hold the last clone; a thread cannot join itself.
+        if let Some(thread) = thread
+            && thread.thread().id() != std::thread::current().id()
+        {
+            let panicked = thread.join().is_err();
+            assert!(!panicked, "the background thread panicked");
+        }
+        self.core.compactor.close();
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.core.signal.stop();
+        } else {
+            self.stop();
+        }
+    }
+}
+
+impl Store {
+    /// Opens what the backend holds: creates missing buckets, rebuilds index and leases, resumes a
+    /// compaction that was cut short. Reads every row once.
+    pub fn open(backend: Backend, options: StoreOptions) -> Result<Self> {
+        let lessor = Lessor::new(
+            Arc::clone(&options.clock),
+            options.lease_min_ttl_seconds,
+            options.lease_checkpoint_interval,
+            options.lease_checkpoint_persist,
+        );
+        let Restored {
+            writer,
+            finished,
+            resume,
+        } = restore(&backend, &lessor)?;
+        let manual = options.manual;
+        let core = Arc::new(Core::new(backend, options, writer, lessor));
+        core.compactor.pause().restored(finished, resume);
+        let thread = if manual {
+            None
+        } else {
+            Some(background::spawn(Arc::clone(&core)).map_err(Error::Thread)?)
+        };
+        Ok(Self {
+            handle: Arc::new(Handle {
+                core,
+                background: Mutex::new(thread),
+            }),
+        })
+    }
+
+    /// Opens a store for embedding: an engine, and defaults for everything else.
+    pub fn open_engine(engine: Arc<dyn Engine>) -> Result<Self> {
+        let backend = Backend::open(engine, BackendOptions::default())?;
+        Self::open(backend, StoreOptions::default())
+    }
+
+    fn core(&self) -> &Core {
+        &self.handle.core
+    }
+
+    /// The backend below.
+    pub fn backend(&self) -> &Backend {
+        &self.core().backend
+    }
+
+    /// The newest revision; 1 when nothing was ever written.
+    pub fn revision(&self) -> i64 {
+        self.core().published().revision
+    }
+
+    /// The newest compaction that was accepted; -1 when there was none.
+    pub fn compact_revision(&self) -> i64 {
+        self.core().published().compacted
+    }
+
+    /// A picture of the store as it is now. Scanning it takes no lock and keeps no writer waiting.
+    pub fn read(&self) -> ReadView {
+        self.core().counters.ranges.fetch_add(1, Ordering::Relaxed);
+        self.core().read_view()
+    }
+
+    /// Becomes the writer, after the one before has ended.
+    pub fn write(&self) -> WriteTxn<'_> {
+        WriteTxn::begin(self.core())
+    }
+
+    /// etcd's `HashKV`: the hash of everything up to `revision` (0 for now), or the remembered hash of
+    /// the compaction at that revision. [`Error::Compacted`] below the last compaction,
+    /// [`Error::FutureRevision`] above the newest revision.
+    pub fn hash_kv(&self, revision: i64) -> Result<HashKv> {
+        if let Some(hash) = self.core().hashes.get(revision) {
+            return Ok(HashKv {
+                current_revision: self.revision(),
+                ..hash
+            });
+        }
+        hash::hash_kv(&self.core().read_view(), revision)
+    }
+
+    /// The hashes of the last compactions, ascending; for members that compare them.
+    pub fn compaction_hashes(&self) -> Vec<HashKv> {
+        self.core().hashes.all()
+    }
+
+    /// etcd's `Hash`: every bucket. Commits first.
+    pub fn hash(&self) -> Result<u32> {
+        hash::hash_all(&self.core().backend)
+    }
+
+    /// Whether the rows a compaction at `revision` removes are gone, and that is committed.
+    pub fn compaction_done(&self, revision: i64) -> bool {
+        self.core().compactor.is_done(revision)
+    }
+
+    /// Calls `f` with the newest finished compaction once it is at least `revision`: now, or later on
+    /// the background thread. Dropped uncalled when the store is closed before.
+    pub fn on_compaction_done(&self, revision: i64, f: Box<dyn FnOnce(i64) + Send>) {
+        self.core().compactor.when_done(revision, f);
+    }
+
+    /// Does one bounded part of a compaction. True when there is more to do.
+    pub fn step_compaction(&self) -> Result<bool> {
+        compact::step(self.core())
+    }
+
+    /// Does one bounded part of catching up. True when something was done.
+    pub fn step_watchers(&self) -> bool {
+        self.core().step_watchers()
+    }
+
+    /// A new client's watchers. `wake` is called when its queue stops being empty: on any thread, and
+    /// it must not call the store.
+    pub fn watch_stream(&self, wake: Arc<dyn Fn() + Send + Sync>) -> WatchStream {
+        WatchStream::open(Arc::clone(&self.handle.core), wake)
+    }
+
+    /// The leases.
+    pub fn lessor(&self) -> &Lessor {
+        &self.core().lessor
+    }
+
+    /// Puts another engine with other content in place (a snapshot was received) and reads it. Watchers
+    /// that were up to date catch up from there; what the backend had not committed is dropped.
+    pub fn swap_engine(&self, engine: Arc<dyn Engine>) -> Result<()> {
+        self.reload(|backend| backend.swap_engine(engine))
+    }
+
+    /// Reads everything again after [`Backend::swap_engine`] put other content in place. Prefer
+    /// [`swap_engine`](Self::swap_engine), which lets no compaction run in between.
+    pub fn restore_from(&self) -> Result<()> {
+        self.reload(|_| Ok(()))
+    }
+
+    fn reload(
+        &self,
+        swap: impl FnOnce(&Backend) -> Result<(), varve_backend::Error>,
+    ) -> Result<()> {
+        let core = self.core();
+        let compactor = core.compactor.pause();
+        let mut writer = core.writer.lock();
+        core.replace(&mut writer, || {
+            swap(&core.backend)?;
+            let restored = restore(&core.backend, &core.lessor)?;
+            core.hashes.clear();
+            compactor.restored(restored.finished, restored.resume);
+            Ok(restored.writer)
+        })?;
+        core.forget_failure();
+        core.hub.restored(writer.revision);
+        drop(writer);
+        core.signal.notify();
+        Ok(())
+    }
+
+    /// The first failure of background work (compaction, catching up), if there was one. The store
+    /// then still answers, and should be closed.
+    pub fn failure(&self) -> Option<Arc<Error>> {
+        self.core().failure()
+    }
+
+    /// Stops the background thread, commits and closes the backend.
+    pub fn close(&self) -> Result<()> {
+        self.handle.stop();
+        Ok(self.core().backend.close()?)
+    }
+
+    /// Memory of the key index in bytes. Walks all of it with the writer waiting: for measurements.
+    pub fn index_memory_bytes(&self) -> usize {
+        self.core().writer.lock().index.memory_bytes()
+    }
+
+    /// Numbers for metrics.
+    pub fn stats(&self) -> Stats {
+        Stats::of(self.core())
+    }
+}
