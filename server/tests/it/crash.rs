@@ -4,7 +4,8 @@
 //! acknowledged, with its revision, and the one request that was under way. The server is killed at
 //! a random moment and started again. Its history, read by a watch from the last revision that was
 //! checked, must hold exactly the acknowledged writes, each at its revision and whole, plus at most
-//! the requests that were under way, whole too. Seed: `VARVE_TEST_SEED`, printed on failure.
+//! the requests that were under way, whole too. (etcd before 3.4.21 and 3.5.5 fails this with a single
+//! member: it answered before the log was written, etcd issue 14370.) Seed: `VARVE_TEST_SEED`, printed on failure.
 
 mod history;
 mod writers;
@@ -91,7 +92,7 @@ fn acknowledged_writes_survive_kill_9_at_any_moment() {
         acknowledged > KILLS * 10,
         "only {acknowledged} writes were acknowledged"
     );
-    assert!(hashes > KILLS / 2, "only {hashes} hashes were compared");
+    assert!(hashes > KILLS / 4, "only {hashes} hashes were compared");
 }
 
 async fn look(server: &Server) -> (State, u32) {
@@ -123,7 +124,7 @@ async fn load_until_killed(
     let hasher = tokio::spawn(hash_often(Client::connect(&server).await, dying.clone()));
     let limit = u64::try_from(LONGEST_LIFE.as_millis()).unwrap();
     tokio::time::sleep(Duration::from_millis(random.below(limit))).await;
-    if random.below(4) == 0 {
+    if life > KILLS / 2 && random.below(3) == 0 {
         // It may die in the middle of the compaction, which must be resumed then.
         let mut client = Client::connect(&server).await;
         let compaction = CompactionRequest {
