@@ -6,6 +6,7 @@ use varve_vfs::DynFs;
 
 use crate::dir::{self, Segment};
 use crate::error::{Error, Result};
+use crate::name::SegmentName;
 use crate::records::Records;
 use crate::replay::{Accumulator, Replay};
 
@@ -26,6 +27,24 @@ impl ReadOnly {
             start: start.clone(),
             segments,
         })
+    }
+
+    /// Opens every segment after the last gap in their sequence.
+    pub(crate) fn open_all(fs: &DynFs, dir: &Path) -> Result<Self> {
+        let names = dir::newest_run(fs.as_ref(), dir)?;
+        let segments = dir::open_unlocked(fs, dir, &names)?;
+        Ok(Self {
+            dir: dir.to_path_buf(),
+            start: Snapshot::default(),
+            segments,
+        })
+    }
+
+    /// The segments that will be read, oldest first.
+    pub fn segments(&self) -> impl Iterator<Item = (SegmentName, &Path)> {
+        self.segments
+            .iter()
+            .map(|segment| (segment.name, &*segment.path))
     }
 
     /// Every record, in order.

@@ -47,6 +47,11 @@ impl Wal {
         ReadOnly::open(fs, dir, start)
     }
 
+    /// Opens all that is left of a log for reading only, however much of its beginning was purged.
+    pub fn open_all_read_only(fs: &DynFs, dir: &Path) -> Result<ReadOnly> {
+        ReadOnly::open_all(fs, dir)
+    }
+
     /// The recorded snapshots a start may use, oldest first: those whose index does not exceed the
     /// last recorded commit. A torn tail is tolerated.
     pub fn valid_snapshot_entries(fs: &DynFs, dir: &Path) -> Result<Vec<Snapshot>> {
