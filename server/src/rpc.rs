@@ -39,3 +39,6 @@ pub use method::{Kind, Method};
 pub use service::Services;
 pub use status::{Code, Status};
 pub use stream::{RequestStream, ResponseSink, SinkClosed, TrySendError};
+
+#[cfg(test)]
+mod tests;
