@@ -109,33 +109,16 @@ impl<P: Probe> Operations<P> {
     ) -> Response<Bytes> {
         match path {
             "/metrics" => self.metrics(),
-            "/health" => {
-                self.get(method, health::health(&*self.probe, &self.metrics, query))
-                    .await
-            }
+            "/health" => get(method, health::health(&*self.probe, &self.metrics, query)).await,
             "/version" if listener == Listener::Client => {
-                self.get(method, async { self.version() }).await
+                get(method, async { self.version() }).await
             }
             _ => match checks::find(path) {
                 Some(set) => {
-                    self.get(method, checks::run(&*self.probe, &self.metrics, set, query))
-                        .await
+                    get(method, checks::run(&*self.probe, &self.metrics, set, query)).await
                 }
                 None => response::not_found(),
             },
-        }
-    }
-
-    /// Everything but GET is refused before anything is looked up.
-    async fn get(
-        &self,
-        method: &Method,
-        answer: impl Future<Output = Response<Bytes>>,
-    ) -> Response<Bytes> {
-        if *method == Method::GET {
-            answer.await
-        } else {
-            response::method_not_allowed()
         }
     }
 
@@ -171,6 +154,15 @@ impl<P: Probe> Operations<P> {
             "application/json",
             versions.to_string().into(),
         )
+    }
+}
+
+/// Everything but GET is refused before anything is looked up.
+async fn get(method: &Method, answer: impl Future<Output = Response<Bytes>>) -> Response<Bytes> {
+    if *method == Method::GET {
+        answer.await
+    } else {
+        response::method_not_allowed()
     }
 }
 

@@ -1,12 +1,29 @@
 //! The assembled Varve server.
 #![forbid(unsafe_code)]
 
+mod api;
+mod apply;
+mod compactor;
+mod compat;
 mod config;
+mod core;
+mod data_dir;
+mod events;
 mod http;
+mod lease_expiry;
 mod logging;
 mod metrics;
 mod notify;
+mod peer_http;
+mod publish;
+mod quota;
 pub mod rpc;
+mod serve;
+mod start;
+mod store_error;
+mod stored_cluster;
+mod unsynced;
+mod waiters;
 
 pub use config::{
     Access, AutoCompaction, CompatVersion, Config, ConfigError, EngineKind, Environment,
@@ -15,3 +32,5 @@ pub use config::{
 };
 pub use logging::{FATAL, LogGuard, fatal_line, init as init_logging};
 pub use notify::notify;
+pub use serve::run;
+pub use start::StartError;

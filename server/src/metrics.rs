@@ -189,10 +189,10 @@ impl Metrics {
     }
 
     /// A client's request begins. `kind` is `unary` or `stream`.
-    pub(crate) fn client_request(&self, kind: &'static str, client_api_version: Option<&str>) {
+    pub(crate) fn client_request(&self, kind: &'static str, client_api_version: &str) {
         self.server
             .client_requests
-            .with_label_values(&[kind, client_api_version.unwrap_or("unknown")])
+            .with_label_values(&[kind, client_api_version])
             .inc();
     }
 

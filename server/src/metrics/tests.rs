@@ -36,7 +36,7 @@ fn what_is_recorded_and_sampled_is_rendered_under_etcds_names() {
         synced: true,
         bytes: 512,
     });
-    m.client_request("unary", Some("3.5.1"));
+    m.client_request("unary", "3.5.1");
     m.health(true);
     let sample = Sample {
         member_id: 0xabc,

@@ -1,0 +1,129 @@
+//! The applier: state, and the walk over committed entries.
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+use varve_mvcc::Store;
+use varve_proto::raftpb::{Entry, EntryType, Snapshot};
+use varve_raftnode::membership::{Cluster, V2Store};
+use varve_raftnode::{Fatal, PendingSnapshot, Reconfigure, StateMachine};
+
+use super::alarm::Alarms;
+use crate::compat;
+use crate::config::CompatVersion;
+use crate::events::AppliedObserver;
+use crate::waiters::Waiters;
+
+/// The membership as readers see it.
+pub(crate) type ClusterView = Arc<RwLock<Cluster>>;
+
+/// What the applier is made of.
+pub(crate) struct ApplierParts {
+    pub(crate) store: Store,
+    pub(crate) cluster: ClusterView,
+    /// Where membership was at the raft snapshot that the log starts from.
+    pub(crate) v2: V2Store,
+    /// Whether the v2 store, not the backend, is the authority on membership: directories that an
+    /// etcd up to 3.5 wrote.
+    pub(crate) v2_is_authority: bool,
+    pub(crate) alarms: Alarms,
+    pub(crate) waiters: Arc<Waiters>,
+    pub(crate) observer: Arc<AppliedObserver>,
+    pub(crate) compat: CompatVersion,
+    /// Backend quota in bytes; `None` when unlimited.
+    pub(crate) quota_bytes: Option<u64>,
+    /// Raft index that the backend contained at start.
+    pub(crate) durable_index: u64,
+}
+
+/// The state machine of a member.
+pub(crate) struct Applier {
+    pub(crate) parts: ApplierParts,
+    /// Membership by the log alone, from the snapshot on: decides conf changes that are replayed.
+    pub(crate) log_cluster: Cluster,
+}
+
+impl Applier {
+    pub(crate) fn new(parts: ApplierParts) -> Self {
+        let (cluster_id, local_id) = {
+            let cluster = parts.cluster.read();
+            (cluster.cluster_id, cluster.local_id)
+        };
+        let log_cluster = Cluster::from_v2(&parts.v2, cluster_id, local_id);
+        if parts.v2_is_authority {
+            *parts.cluster.write() = log_cluster.clone();
+        }
+        Self { parts, log_cluster }
+    }
+
+    /// Whether this entry still has to take effect in the backend.
+    pub(crate) fn is_new(&self, index: u64) -> bool {
+        index > self.parts.durable_index
+    }
+
+    fn entry(&mut self, entry: &Entry, raft: &mut dyn Reconfigure) -> Result<(), Fatal> {
+        match EntryType::try_from(entry.r#type) {
+            Ok(EntryType::EntryNormal) => match entry.data.as_ref() {
+                Some(data) if !data.is_empty() => self.normal(entry, data.clone()),
+                // A new leader's first entry.
+                _ => {
+                    self.advance(entry);
+                    Ok(())
+                }
+            },
+            Ok(EntryType::EntryConfChange) => self.conf_change(entry, raft),
+            other => Err(format!(
+                "entry {} has type {other:?}, which no etcd member writes",
+                entry.index
+            )
+            .into()),
+        }
+    }
+
+    /// Records that an entry without effect was applied.
+    pub(crate) fn advance(&self, entry: &Entry) {
+        if self.is_new(entry.index) {
+            let mut txn = self.parts.store.write();
+            txn.set_applied(entry.index, entry.term);
+            txn.end();
+        }
+    }
+}
+
+impl StateMachine for Applier {
+    fn apply(&mut self, entries: &[Entry], raft: &mut dyn Reconfigure) -> Result<(), Fatal> {
+        if let Some(error) = self.parts.store.backend().failure() {
+            return Err(error.into());
+        }
+        for entry in entries {
+            self.entry(entry, raft)?;
+        }
+        Ok(())
+    }
+
+    fn durable_index(&self) -> u64 {
+        self.parts.durable_index
+    }
+
+    fn snapshot(&mut self) -> Result<PendingSnapshot, Fatal> {
+        let data = if compat::v2_store_is_live(self.parts.compat) {
+            self.parts.cluster.read().write_v2(&mut self.parts.v2);
+            self.parts.v2.to_json()
+        } else {
+            let mut fresh = V2Store::new();
+            self.parts.cluster.read().write_v2(&mut fresh);
+            fresh.to_json()
+        };
+        let backend = self.parts.store.backend().clone();
+        Ok(PendingSnapshot {
+            data: Bytes::from(data),
+            make_durable: Box::new(move || backend.force_commit().map_err(Into::into)),
+        })
+    }
+
+    fn restore(&mut self, snapshot: &Snapshot) -> Result<(), Fatal> {
+        // Only a leader sends snapshots, and a member without peers has none but itself.
+        let index = snapshot.metadata.index;
+        Err(format!("received a snapshot at index {index}, but this member has no peers").into())
+    }
+}

@@ -1,0 +1,78 @@
+//! Who waits for which request to be applied.
+//!
+//! An RPC handler registers before it proposes; the apply thread completes by id. Entries that no
+//! handler waits for (replay, other members' requests) find nobody, which costs one look-up.
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::apply::Applied;
+use crate::rpc::{RpcError, Status};
+
+/// Locks are split by the low bits of the id, which count up: neighbours never share one.
+const SHARDS: usize = 16;
+
+type Outcome = Result<Applied, Status>;
+type Shard = Mutex<HashMap<u64, oneshot::Sender<Outcome>, RandomState>>;
+
+/// The table.
+#[derive(Debug, Default)]
+pub(crate) struct Waiters {
+    shards: [Shard; SHARDS],
+}
+
+impl Waiters {
+    fn shard(&self, id: u64) -> &Shard {
+        // The remainder fits whatever the width of usize.
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "reduced below SHARDS first"
+        )]
+        let at = (id % SHARDS as u64) as usize;
+        &self.shards[at]
+    }
+
+    /// Starts to wait for `id`.
+    pub(crate) fn register(&self, id: u64) -> oneshot::Receiver<Outcome> {
+        let (sender, receiver) = oneshot::channel();
+        self.shard(id).lock().insert(id, sender);
+        receiver
+    }
+
+    /// Whether somebody waits for `id`.
+    pub(crate) fn is_waiting(&self, id: u64) -> bool {
+        self.shard(id).lock().contains_key(&id)
+    }
+
+    /// Hands over the outcome; one that nobody waits for any more is dropped.
+    pub(crate) fn complete(&self, id: u64, outcome: Outcome) {
+        let sender = self.shard(id).lock().remove(&id);
+        if let Some(sender) = sender {
+            let _gone = sender.send(outcome);
+        }
+    }
+
+    /// Stops to wait (time-out, client gone).
+    pub(crate) fn forget(&self, id: u64) {
+        self.shard(id).lock().remove(&id);
+    }
+
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.shards.iter().map(|s| s.lock().len()).sum()
+    }
+
+    /// Answers everybody, since nothing will be applied any more.
+    pub(crate) fn fail_all(&self, error: RpcError) {
+        for shard in &self.shards {
+            for (_, sender) in shard.lock().drain() {
+                let _gone = sender.send(Err(error.into()));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
