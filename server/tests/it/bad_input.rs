@@ -93,10 +93,8 @@ fn a_data_directory_that_cannot_be_made_is_named() {
     std::fs::write(&file, "precious").unwrap();
     for parent in [file.clone(), PathBuf::from("/proc")] {
         let mut member = Member::new(dir.path());
-        let log_dir = member.data_dir.clone();
         member.data_dir = parent.join("varve");
-        // The log of the harness lies beside the data directory otherwise.
-        let refused = refused_logging_to(&member, &log_dir);
+        let refused = refused_without_log(&member);
         let path = member.data_dir.to_str().unwrap();
         if is_varve() {
             assert_says(&refused, &[path]);
@@ -106,13 +104,14 @@ fn a_data_directory_that_cannot_be_made_is_named() {
 }
 
 /// [`Member::start_refused`] for a data directory beside which no log can be written.
-fn refused_logging_to(member: &Member, log: &Path) -> Refused {
+fn refused_without_log(member: &Member) -> Refused {
     let output = member.command().output().unwrap();
-    assert!(!output.status.success(), "{log:?}");
     let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    assert!(!output.status.success(), "it ended with success: {text}");
     Refused {
         status: output.status,
-        output: String::from_utf8_lossy(&text).into_owned(),
+        output: text,
     }
 }
 
@@ -120,12 +119,12 @@ fn refused_logging_to(member: &Member, log: &Path) -> Refused {
 fn a_port_in_use_is_named_and_nothing_is_left_of_the_attempt() {
     let dir = scratch();
     let member = Member::new(dir.path());
-    let _holder = TcpListener::bind((member.address, CLIENT_PORT)).unwrap();
+    let holder = TcpListener::bind((member.address, CLIENT_PORT)).unwrap();
     let refused = member.start_refused();
     let address = format!("{}:{CLIENT_PORT}", member.address);
     assert_says(&refused, &[&address, "in use"]);
     // With the port free the same directory starts as new.
-    drop(_holder);
+    drop(holder);
     member.start().stop();
 }
 

@@ -158,7 +158,7 @@ async fn hash_often(mut client: Client, dying: Arc<AtomicBool>) -> Option<Hash> 
                 last = Some(Hash {
                     revision: revision(answer.header),
                     compact_revision: answer.compact_revision,
-                    hash: answer.hash,
+                    value: answer.hash,
                 });
             }
             Err(status) => {

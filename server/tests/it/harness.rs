@@ -19,7 +19,7 @@ const PEER_PORT: u16 = 2380;
 
 /// How long a server may take to become healthy, or to stop, before the test fails. Far above
 /// what it takes, because the machine may be busy; nothing waits this long when all is well.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Whether the server under test is Varve, not an etcd that checks the tests.
 pub(crate) fn is_varve() -> bool {

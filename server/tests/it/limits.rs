@@ -11,6 +11,7 @@ use varve_proto::etcdserverpb::{
     LeaseRevokeRequest, LeaseTimeToLiveRequest, PutRequest, RangeRequest, RequestOp, TxnRequest,
     WatchCreateRequest, WatchRequest,
 };
+use varve_proto::prost::Message;
 
 use crate::client::{
     Client, assert_refused, block_on, delete, everything, get, op_delete, op_put, op_range, op_txn,
@@ -59,7 +60,7 @@ fn requests_up_to_a_megabyte_and_a_half_pass_and_larger_ones_are_refused() {
         // Past the receive limit the request is not even read.
         let limit = MAX_REQUEST_BYTES + GRPC_OVERHEAD_BYTES;
         let too_big = value(limit);
-        let len = prost_len(&too_big);
+        let len = too_big.encoded_len();
         let answer = client.kv.put(too_big).await;
         let text = format!("grpc: received message larger than max ({len} vs. {limit})");
         assert_refused(answer, Code::ResourceExhausted, &text);
@@ -69,10 +70,6 @@ fn requests_up_to_a_megabyte_and_a_half_pass_and_larger_ones_are_refused() {
         assert_eq!(big.kvs[0].value.len(), MAX_REQUEST_BYTES - 64);
         2
     });
-}
-
-fn prost_len(message: &impl varve_proto::prost::Message) -> usize {
-    message.encoded_len()
 }
 
 #[test]

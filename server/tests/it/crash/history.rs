@@ -74,7 +74,7 @@ impl History {
             let compacted = before.compact_revision != after.compact_revision
                 || (!is_varve() && after.compact_revision > 0);
             if !compacted {
-                assert_eq!(after.hash, before.hash, "HashKV changed: {before:?}");
+                assert_eq!(after.hash, before.value, "HashKV changed: {before:?}");
                 self.hashes += 1;
             }
         }

@@ -67,7 +67,7 @@ pub(super) struct Round {
 pub(super) struct Hash {
     pub(super) revision: i64,
     pub(super) compact_revision: i64,
-    pub(super) hash: u32,
+    pub(super) value: u32,
 }
 
 impl Round {
@@ -187,7 +187,7 @@ impl Writer {
         ops.push(op_range(everything()));
         // The private key is there after every even transaction of this writer.
         let number: u64 = value.rsplit('.').next().unwrap().parse().unwrap();
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             ops.push(op_put(put(&private, value)));
             changes.push(Change::put(&private, value, 0));
         } else {
