@@ -109,11 +109,6 @@ impl Metrics {
     /// A request was applied. `op` is etcd's name of the operation.
     pub(crate) fn observe_apply(&self, op: &'static str, success: bool, took: Duration) {
         self.server.apply(op, success, took);
-        match (op, success) {
-            ("LeaseGrant", true) => self.store.lease_granted.inc(),
-            ("LeaseRevoke", true) => self.store.lease_revoked.inc(),
-            _ => {}
-        }
     }
 
     /// An apply took longer than the warning threshold.
@@ -134,11 +129,6 @@ impl Metrics {
     /// A lease was granted with this effective TTL in seconds.
     pub(crate) fn lease_ttl(&self, seconds: i64) {
         self.store.lease_ttl.observe(float(seconds));
-    }
-
-    /// A lease was renewed here.
-    pub(crate) fn lease_renewed(&self) {
-        self.store.lease_renewed.inc();
     }
 
     /// A batch reached the log.

@@ -81,10 +81,7 @@ pub(super) async fn keep_alive(
         let ttl = match renew(core, request.id).await {
             Err(Renewal::Gone) => 0,
             Err(Renewal::Failed(status)) => return Err(status),
-            Ok(ttl) => {
-                core.metrics().lease_renewed();
-                ttl
-            }
+            Ok(ttl) => ttl,
         };
         let response = LeaseKeepAliveResponse {
             header: Some(header),

@@ -108,12 +108,29 @@ fn store_sample(core: &Core) -> StoreSample {
     let stats = store.stats();
     let sizes = store.backend().sizes();
     StoreSample {
-        current_revision: store.revision(),
-        compact_revision: store.compact_revision(),
+        current_revision: stats.current_revision,
+        compact_revision: stats.compact_revision,
+        keys: count(stats.keys),
+        watchers: count(stats.watchers),
+        slow_watchers: count(stats.slow_watchers),
+        watch_streams: count(stats.watch_streams),
+        pending_events: stats.pending_events,
+        events_total: stats.events,
+        puts_total: stats.puts,
+        deletes_total: stats.deletes,
+        ranges_total: stats.ranges,
+        txns_total: stats.multi_txns,
+        put_bytes_total: stats.put_bytes,
+        compacted_keys_total: stats.compacted_rows,
+        leases_granted_total: stats.leases.granted,
+        leases_revoked_total: stats.leases.revoked,
+        leases_renewed_total: stats.leases.renewed,
         total_bytes: sizes.total_bytes,
         in_use_bytes: sizes.in_use_bytes,
         open_readers: sizes.open_readers,
-        keys: stats.keys as u64,
-        ..StoreSample::default()
     }
+}
+
+fn count(n: usize) -> u64 {
+    n as u64
 }

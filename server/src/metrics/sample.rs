@@ -39,8 +39,9 @@ pub(crate) struct StoreSample {
     pub(crate) txns_total: u64,
     pub(crate) put_bytes_total: u64,
     pub(crate) compacted_keys_total: u64,
-    /// Unix seconds; 0 = none since start.
-    pub(crate) last_compaction_unix: u64,
+    pub(crate) leases_granted_total: u64,
+    pub(crate) leases_revoked_total: u64,
+    pub(crate) leases_renewed_total: u64,
     pub(crate) total_bytes: u64,
     pub(crate) in_use_bytes: u64,
     pub(crate) open_readers: u64,

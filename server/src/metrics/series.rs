@@ -244,9 +244,9 @@ impl Disk {
 pub(super) struct Store {
     pub(super) hash: Histogram,
     pub(super) hash_rev: Histogram,
-    pub(super) lease_granted: IntCounter,
-    pub(super) lease_revoked: IntCounter,
-    pub(super) lease_renewed: IntCounter,
+    lease_granted: IntCounter,
+    lease_revoked: IntCounter,
+    lease_renewed: IntCounter,
     pub(super) lease_expired: IntCounter,
     pub(super) lease_ttl: Histogram,
     current_revision: IntGauge,
@@ -263,7 +263,6 @@ pub(super) struct Store {
     txns: IntCounter,
     put_bytes: IntGauge,
     compacted_keys: IntCounter,
-    last_compaction: IntGauge,
     total_bytes: IntGauge,
     in_use_bytes: IntGauge,
     open_readers: IntGauge,
@@ -329,10 +328,6 @@ impl Store {
                 "etcd_debugging_mvcc_db_compaction_keys_total",
                 "Revisions removed by compaction.",
             ),
-            last_compaction: r.gauge(
-                "etcd_debugging_mvcc_db_compaction_last",
-                "Unix time of the last compaction since start.",
-            ),
             total_bytes: r.gauge(
                 "etcd_mvcc_db_total_size_in_bytes",
                 "Size of the backend's file.",
@@ -358,7 +353,6 @@ impl Store {
             (&self.watch_streams, s.watch_streams),
             (&self.pending_events, s.pending_events),
             (&self.put_bytes, s.put_bytes_total),
-            (&self.last_compaction, s.last_compaction_unix),
             (&self.total_bytes, s.total_bytes),
             (&self.in_use_bytes, s.in_use_bytes),
             (&self.open_readers, s.open_readers),
@@ -372,6 +366,9 @@ impl Store {
             (&self.ranges, s.ranges_total),
             (&self.txns, s.txns_total),
             (&self.compacted_keys, s.compacted_keys_total),
+            (&self.lease_granted, s.leases_granted_total),
+            (&self.lease_revoked, s.leases_revoked_total),
+            (&self.lease_renewed, s.leases_renewed_total),
         ] {
             // Two scrapes at once may see totals out of order; a counter only grows.
             counter.inc_by(total.saturating_sub(counter.get()));

@@ -29,7 +29,6 @@ fn what_is_recorded_and_sampled_is_rendered_under_etcds_names() {
     m.leader_changed();
     m.observe_apply("Put", true, Duration::from_micros(150));
     m.observe_apply("Put", true, Duration::from_micros(150));
-    m.observe_apply("LeaseGrant", true, Duration::from_micros(150));
     m.observe_wal(WalWrite {
         entries: 1,
         duration: Duration::from_millis(3),
