@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 use varve_backend::{Backend, BackendOptions, CommitStats};
@@ -144,6 +145,7 @@ pub(crate) fn start(config: Config, metrics: Arc<Metrics>) -> Result<Running, St
     let backend = Backend::open(Arc::new(engine), backend_options(&config, &metrics))?;
     let store = Store::open(backend, store_options(&config))?;
     refuse_auth(&store)?;
+    init_auth_revision(&store)?;
     let running = assemble(config, metrics, store, boot, durable_index)?;
     Ok(running)
 }
@@ -287,6 +289,18 @@ fn refuse_auth(store: &Store) -> Result<(), StartError> {
             "this data directory has authentication enabled".to_owned(),
         ));
     }
+    Ok(())
+}
+
+/// A new database starts at auth revision 1, written before any entry is applied, as etcd's does.
+fn init_auth_revision(store: &Store) -> Result<(), StartError> {
+    const AUTH_REVISION: &[u8] = b"authRevision";
+    let mut guard = store.backend().begin();
+    if guard.get(schema::AUTH, AUTH_REVISION)?.is_none() {
+        let one = Bytes::copy_from_slice(&1u64.to_be_bytes());
+        guard.put(schema::AUTH, Bytes::from_static(AUTH_REVISION), one);
+    }
+    guard.end();
     Ok(())
 }
 

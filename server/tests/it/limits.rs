@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
+use tonic::transport::Endpoint;
 use varve_proto::etcdserverpb::watch_request::RequestUnion;
 use varve_proto::etcdserverpb::{
     CompactionRequest, Compare, HashKvRequest, LeaseGrantRequest, LeaseKeepAliveRequest,
@@ -413,12 +414,33 @@ fn unknown_sort_options_are_refused() {
 }
 
 #[test]
-fn an_unknown_method_is_unimplemented() {
-    with_server(async |client| {
-        // RangeStream is of a later etcd than the one we declare to be here.
-        let answer = client.kv.range_stream(get("k")).await;
-        let text = "unknown method RangeStream for service etcdserverpb.KV";
-        assert_refused(answer, Code::Unimplemented, text);
-        1
+fn unknown_methods_and_services_are_unimplemented() {
+    let dir = scratch();
+    let server = Member::new(dir.path()).start();
+    block_on(async {
+        for (path, text) in [
+            (
+                "/etcdserverpb.KV/Nothing",
+                "unknown method Nothing for service etcdserverpb.KV",
+            ),
+            (
+                "/etcdserverpb.Nothing/Range",
+                "unknown service etcdserverpb.Nothing",
+            ),
+        ] {
+            let channel = Endpoint::from_shared(server.url())
+                .unwrap()
+                .connect()
+                .await
+                .unwrap();
+            let mut client = tonic::client::Grpc::new(channel);
+            client.ready().await.unwrap();
+            let codec = tonic_prost::ProstCodec::<RangeRequest, RangeRequest>::default();
+            let request = tonic::Request::new(get("k"));
+            let path = tonic::codegen::http::uri::PathAndQuery::from_static(path);
+            let answer = client.unary(request, path, codec).await;
+            assert_refused(answer, Code::Unimplemented, text);
+        }
     });
+    server.stop();
 }
