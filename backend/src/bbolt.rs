@@ -258,7 +258,7 @@ impl Meta {
                 version.to_string(),
             ));
         }
-        let (sum, stored) = (checksum(&body[..56]), u64_of(56)?);
+        let (sum, stored) = (fnv1a(&body[..56]), u64_of(56)?);
         if sum != stored {
             return Err(fault(
                 "checksum",
@@ -296,14 +296,14 @@ impl Meta {
         body[32..40].copy_from_slice(&self.freelist.to_le_bytes());
         body[40..48].copy_from_slice(&self.high_water.to_le_bytes());
         body[48..56].copy_from_slice(&self.txid.to_le_bytes());
-        let sum = checksum(&body[..56]);
+        let sum = fnv1a(&body[..56]);
         body[56..64].copy_from_slice(&sum.to_le_bytes());
         out
     }
 }
 
-/// FNV-1a, 64 bits.
-fn checksum(bytes: &[u8]) -> u64 {
+/// FNV-1a, 64 bits: the checksum of a meta.
+pub fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })

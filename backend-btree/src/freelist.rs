@@ -1,0 +1,197 @@
+//! Which pages are free, and which will be once nobody reads them any more.
+//!
+//! Owned by the writer.
+//!
+//! # Invariants
+//! 1. Runs do not overlap or touch; `by_size` mirrors `runs`.
+//! 2. A page freed by commit `f` and written by commit `a` is handed out again only when no reader of a
+//!    commit `r` with `a <= r < f` is left. The writer calls `release` with the readers that are open
+//!    after the newest state was published; later readers read `f` or newer.
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+#[cfg(test)]
+mod tests;
+
+/// `len` contiguous pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) start: u64,
+    pub(crate) len: u64,
+}
+
+impl Run {
+    pub(crate) fn end(self) -> u64 {
+        self.start + self.len
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    run: Run,
+    born: u64,
+    freed: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct FreeList {
+    runs: BTreeMap<u64, u64>,
+    by_size: BTreeSet<(u64, u64)>,
+    free: u64,
+    /// Freed by the newest commit and not looked at yet.
+    fresh: Vec<Pending>,
+    /// By the reader that keeps them.
+    blocked: BTreeMap<u64, Vec<Pending>>,
+    pending: u64,
+    /// The commit that wrote a run, by first page, for runs younger than some reader.
+    born: HashMap<u64, u64>,
+    /// Everything in `born` is younger than this reader.
+    born_after: u64,
+}
+
+impl FreeList {
+    pub(crate) fn free_pages(&self) -> u64 {
+        self.free
+    }
+
+    pub(crate) fn pending_pages(&self) -> u64 {
+        self.pending
+    }
+
+    /// Takes `len` pages in a row: single pages from the lowest place, longer rows from the smallest
+    /// run that fits.
+    pub(crate) fn allocate(&mut self, len: u64) -> Option<u64> {
+        let (start, have) = if len == 1 {
+            self.runs.first_key_value().map(|(s, l)| (*s, *l))?
+        } else {
+            self.by_size
+                .range((len, 0)..)
+                .next()
+                .map(|(l, s)| (*s, *l))?
+        };
+        self.cut(start, have);
+        if have > len {
+            self.put(start + len, have - len);
+        }
+        Some(start)
+    }
+
+    /// Whether a row of `len` pages that ends at or before `below` is free.
+    pub(crate) fn fits_below(&self, len: u64, below: u64) -> bool {
+        if len == 1 {
+            return self.runs.first_key_value().is_some_and(|(s, _)| *s < below);
+        }
+        let best = self.by_size.range((len, 0)..).next();
+        best.is_some_and(|(_, start)| start + len <= below)
+    }
+
+    /// The free run a page lies in.
+    pub(crate) fn run_at(&self, page: u64) -> Option<Run> {
+        let (start, len) = self.runs.range(..=page).next_back()?;
+        let run = Run {
+            start: *start,
+            len: *len,
+        };
+        (run.end() > page).then_some(run)
+    }
+
+    /// Gives pages back for immediate use.
+    pub(crate) fn release_run(&mut self, run: Run) {
+        let (mut start, mut len) = (run.start, run.len);
+        if let Some((s, l)) = self.runs.range(..start).next_back().map(|(s, l)| (*s, *l))
+            && s + l == start
+        {
+            self.cut(s, l);
+            start = s;
+            len += l;
+        }
+        if let Some(l) = self.runs.get(&(start + len)).copied() {
+            self.cut(start + len, l);
+            len += l;
+        }
+        self.put(start, len);
+    }
+
+    fn put(&mut self, start: u64, len: u64) {
+        self.runs.insert(start, len);
+        self.by_size.insert((len, start));
+        self.free += len;
+    }
+
+    fn cut(&mut self, start: u64, len: u64) {
+        self.runs.remove(&start);
+        self.by_size.remove(&(len, start));
+        self.free -= len;
+    }
+
+    /// Takes the free run that ends at the high-water mark, if there is one; its start is the new mark.
+    pub(crate) fn take_tail(&mut self, high_water: u64) -> Option<Run> {
+        let (start, len) = self.runs.last_key_value().map(|(s, l)| (*s, *l))?;
+        if start + len != high_water {
+            return None;
+        }
+        self.cut(start, len);
+        Some(Run { start, len })
+    }
+
+    /// Commit `txid` wrote these runs and let go of those.
+    pub(crate) fn commit(&mut self, txid: u64, written: &[Run], freed: &[Run]) {
+        for run in freed {
+            let born = self.born.remove(&run.start).unwrap_or(0);
+            self.fresh.push(Pending {
+                run: *run,
+                born,
+                freed: txid,
+            });
+            self.pending += run.len;
+        }
+        for run in written {
+            self.born.insert(run.start, txid);
+        }
+    }
+
+    /// Makes everything reusable that no reader in `open` (ascending) can see.
+    pub(crate) fn release(&mut self, open: &[u64]) {
+        let mut look = std::mem::take(&mut self.fresh);
+        let gone: Vec<u64> = self
+            .blocked
+            .keys()
+            .filter(|r| open.binary_search(r).is_err())
+            .copied()
+            .collect();
+        for reader in gone {
+            look.extend(self.blocked.remove(&reader).unwrap_or_default());
+        }
+        for entry in look {
+            let at = open.partition_point(|r| *r < entry.born);
+            match open.get(at).filter(|r| **r < entry.freed) {
+                Some(reader) => self.blocked.entry(*reader).or_default().push(entry),
+                None => {
+                    self.pending -= entry.run.len;
+                    self.release_run(entry.run);
+                }
+            }
+        }
+        let oldest = open.first().copied().unwrap_or(u64::MAX);
+        if oldest > self.born_after {
+            // A run at least as old as the oldest reader is as good as old: nobody reads from before.
+            self.born.retain(|_, born| *born > oldest);
+            self.born_after = if oldest == u64::MAX { 0 } else { oldest };
+        }
+    }
+
+    /// The free runs, ascending.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = Run> {
+        self.runs.iter().map(|(start, len)| Run {
+            start: *start,
+            len: *len,
+        })
+    }
+
+    /// The runs that are waiting for readers, in no order.
+    pub(crate) fn pending_runs(&self) -> impl Iterator<Item = Run> {
+        self.fresh
+            .iter()
+            .chain(self.blocked.values().flatten())
+            .map(|p| p.run)
+    }
+}

@@ -1,0 +1,82 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::{FreeList, Run};
+
+fn run(start: u64, len: u64) -> Run {
+    Run { start, len }
+}
+
+fn list(runs: &[Run]) -> FreeList {
+    let mut free = FreeList::default();
+    for r in runs {
+        free.release_run(*r);
+    }
+    free
+}
+
+#[test]
+fn neighbours_become_one_run() {
+    let free = list(&[run(10, 2), run(14, 1), run(12, 2)]);
+    assert_eq!(free.runs().collect::<Vec<_>>(), [run(10, 5)]);
+    assert_eq!(free.free_pages(), 5);
+}
+
+#[test]
+fn single_pages_come_from_the_bottom_and_rows_from_the_best_fit() {
+    let mut free = list(&[run(5, 4), run(20, 2), run(30, 9)]);
+    assert_eq!(free.allocate(2), Some(20));
+    assert_eq!(free.allocate(1), Some(5));
+    assert_eq!(free.allocate(9), Some(30));
+    assert_eq!(free.allocate(4), None);
+}
+
+#[test]
+fn pages_wait_exactly_for_the_readers_that_can_see_them() {
+    let mut free = FreeList::default();
+    // Written before anything we know of, freed by commit 5: readers of 4 and before see it.
+    free.commit(5, &[run(7, 1)], &[run(2, 1)]);
+    free.release(&[4, 6]);
+    assert_eq!((free.free_pages(), free.pending_pages()), (0, 1));
+    // Written by 5, freed by 6: the reader of 4 does not see it.
+    free.commit(6, &[], &[run(7, 1)]);
+    free.release(&[4, 6]);
+    assert_eq!(free.runs().collect::<Vec<_>>(), [run(7, 1)]);
+    free.release(&[6]);
+    assert_eq!(free.runs().collect::<Vec<_>>(), [run(2, 1), run(7, 1)]);
+    assert_eq!(free.pending_pages(), 0);
+}
+
+proptest! {
+    /// Against a set of single pages: nothing is handed out twice, nothing is lost.
+    #[test]
+    fn behaves_like_a_set_of_pages(ops in prop::collection::vec((any::<bool>(), 1..6u64, 0..30usize), 1..200)) {
+        let mut free = list(&[run(2, 60)]);
+        let mut model: BTreeSet<u64> = (2..62).collect();
+        let mut held: Vec<Run> = Vec::new();
+        for (allocate, len, pick) in ops {
+            if allocate {
+                match free.allocate(len) {
+                    Some(start) => {
+                        for page in start..start + len {
+                            prop_assert!(model.remove(&page));
+                        }
+                        held.push(run(start, len));
+                    }
+                    None => {
+                        let fits = model.iter().any(|p| (*p..*p + len).all(|q| model.contains(&q)));
+                        prop_assert!(!fits);
+                    }
+                }
+            } else if !held.is_empty() {
+                let r = held.swap_remove(pick % held.len());
+                model.extend(r.start..r.end());
+                free.release_run(r);
+            }
+            prop_assert_eq!(free.free_pages(), model.len() as u64);
+            let pages: Vec<u64> = free.runs().flat_map(|r| r.start..r.end()).collect();
+            prop_assert_eq!(pages, model.iter().copied().collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! Reading tree pages: every access is checked, nothing is trusted.
+//!
+//! Called by lookups, scans, commits and checks, on any thread. A [`Node`] is a leaf or branch page, or
+//! the page image of an inline bucket.
+//!
+//! # Invariants
+//! 1. A `Node` lies inside the pages of its meta, carries its own id, and its element array fits.
+//! 2. Keys and values handed out lie inside the page.
+#![deny(clippy::indexing_slicing, clippy::as_conversions)]
+use std::cmp::Ordering;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use varve_backend::bbolt::{
+    BRANCH, BUCKET_FLAG, BUCKET_LEN, BranchElement, BucketHeader, ELEMENT_LEN, HEADER_LEN, LEAF,
+    LeafElement, PageHeader,
+};
+use varve_backend::{Error, ErrorKind, Result};
+
+use crate::source::{PageBuf, PageSource};
+
+/// No tree of a sound file is this deep: branches have at least two children.
+pub(crate) const MAX_DEPTH: usize = 64;
+
+/// The pages of one commit.
+#[derive(Debug, Clone)]
+pub(crate) struct Pages {
+    pub(crate) source: Arc<dyn PageSource>,
+    pub(crate) path: Arc<Path>,
+    pub(crate) page_size: usize,
+    /// First page that does not belong to the file's content.
+    pub(crate) high_water: u64,
+}
+
+/// Damage found at a place of the file.
+pub(crate) fn corrupt(
+    path: &Path,
+    offset: u64,
+    what: &'static str,
+    expected: impl Into<String>,
+    found: impl ToString,
+) -> Error {
+    ErrorKind::Corrupt {
+        path: PathBuf::from(path),
+        offset,
+        what,
+        expected: expected.into(),
+        found: found.to_string(),
+    }
+    .into()
+}
+
+/// A tree page, or an inline one.
+#[derive(Clone, Debug)]
+pub(crate) struct Node<'a> {
+    pages: &'a Pages,
+    page: PageBuf<'a>,
+    /// Where the page header stands in `page`: 0, or inside a leaf for an inline bucket.
+    base: usize,
+    /// First byte past what belongs to this page.
+    end: usize,
+    /// Offset of `page` in the file.
+    offset: u64,
+    header: PageHeader,
+}
+
+/// One pair of a leaf, as ranges of the page.
+#[derive(Clone, Debug)]
+pub(crate) struct LeafEntry {
+    pub(crate) flags: u32,
+    pub(crate) key: Range<usize>,
+    pub(crate) value: Range<usize>,
+}
+
+/// The flags of a leaf element.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ElementFlags(u32);
+
+impl ElementFlags {
+    pub(crate) fn is_bucket(self) -> bool {
+        self.0 & BUCKET_FLAG != 0
+    }
+}
+
+impl LeafEntry {
+    pub(crate) fn is_bucket(&self) -> bool {
+        self.flags & BUCKET_FLAG != 0
+    }
+}
+
+impl Pages {
+    pub(crate) fn offset(&self, id: u64) -> u64 {
+        id.saturating_mul(u64::try_from(self.page_size).unwrap_or(u64::MAX))
+    }
+
+    /// The header of a tree page, checked against its place.
+    pub(crate) fn header(&self, id: u64) -> Result<PageHeader> {
+        self.checked_header(id).map(|(header, _)| header)
+    }
+
+    fn checked_header(&self, id: u64) -> Result<(PageHeader, PageBuf<'_>)> {
+        let offset = self.offset(id);
+        if id < 2 || id >= self.high_water {
+            let expected = format!("2 to {}", self.high_water.saturating_sub(1));
+            return Err(corrupt(&self.path, offset, "page reference", expected, id));
+        }
+        let page = self.source.read(offset, self.page_size)?;
+        let header = PageHeader::decode(&page)
+            .ok_or_else(|| corrupt(&self.path, offset, "page header", "16 bytes", page.len()))?;
+        if header.id != id {
+            return Err(corrupt(
+                &self.path,
+                offset,
+                "page id",
+                id.to_string(),
+                header.id,
+            ));
+        }
+        if header.flags != LEAF && header.flags != BRANCH {
+            let found = format!("{:#x}", header.flags);
+            return Err(corrupt(
+                &self.path,
+                offset + 8,
+                "page type",
+                "leaf or branch",
+                found,
+            ));
+        }
+        let last = id.saturating_add(u64::from(header.overflow));
+        if last >= self.high_water {
+            let expected = format!("pages below {}", self.high_water);
+            return Err(corrupt(&self.path, offset + 12, "overflow", expected, last));
+        }
+        Ok((header, page))
+    }
+
+    /// A leaf or branch page.
+    pub(crate) fn node(&self, id: u64) -> Result<Node<'_>> {
+        let (header, first) = self.checked_header(id)?;
+        let offset = self.offset(id);
+        let page = if header.overflow == 0 {
+            first
+        } else {
+            let pages = usize::try_from(header.overflow)
+                .unwrap_or(usize::MAX)
+                .saturating_add(1);
+            self.source
+                .read(offset, pages.saturating_mul(self.page_size))?
+        };
+        let end = page.len();
+        let node = Node {
+            pages: self,
+            page,
+            base: 0,
+            end,
+            offset,
+            header,
+        };
+        node.check_elements()?;
+        if node.is_branch() && node.count() == 0 {
+            return Err(node.corrupt(10, "branch page", "at least one child", "none"));
+        }
+        Ok(node)
+    }
+
+    /// The leaf that may hold `key` and the key's place in it.
+    pub(crate) fn find<'a>(
+        &'a self,
+        root: Node<'a>,
+        key: &[u8],
+    ) -> Result<(Node<'a>, std::result::Result<usize, usize>)> {
+        let mut node = root;
+        for _ in 0..MAX_DEPTH {
+            if !node.is_branch() {
+                let place = node.search(key)?;
+                return Ok((node, place));
+            }
+            let child = node.child_for(key)?;
+            let (_, id) = node.branch(child)?;
+            node = self.node(id)?;
+        }
+        Err(node.corrupt(0, "tree depth", format!("at most {MAX_DEPTH}"), "more"))
+    }
+
+    /// The root node of a bucket in the bucket of buckets that starts at `root`.
+    pub(crate) fn bucket(&self, root: u64, name: &[u8]) -> Result<Option<Node<'_>>> {
+        let (leaf, place) = self.find(self.node(root)?, name)?;
+        let Ok(index) = place else { return Ok(None) };
+        let entry = leaf.leaf(index)?;
+        if !entry.is_bucket() {
+            return Ok(None);
+        }
+        leaf.bucket_root(&entry).map(Some)
+    }
+}
+
+impl<'a> Node<'a> {
+    pub(crate) fn is_branch(&self) -> bool {
+        self.header.flags == BRANCH
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        usize::from(self.header.count)
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.header.id
+    }
+
+    /// Pages it takes; an inline node takes none.
+    pub(crate) fn page_count(&self) -> u64 {
+        if self.base == 0 {
+            u64::from(self.header.overflow) + 1
+        } else {
+            0
+        }
+    }
+
+    pub(crate) fn page(&self) -> &PageBuf<'a> {
+        &self.page
+    }
+
+    pub(crate) fn base(&self) -> usize {
+        self.base
+    }
+
+    pub(crate) fn file_offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// An error at `at` bytes behind this node's header.
+    pub(crate) fn corrupt(
+        &self,
+        at: usize,
+        what: &'static str,
+        expected: impl Into<String>,
+        found: impl ToString,
+    ) -> Error {
+        let at = self
+            .offset
+            .saturating_add(u64::try_from(self.base + at).unwrap_or(0));
+        corrupt(&self.pages.path, at, what, expected, found)
+    }
+
+    fn check_elements(&self) -> Result<()> {
+        let need = HEADER_LEN + self.count() * ELEMENT_LEN;
+        if self.base + need > self.end {
+            let expected = format!("elements within {} bytes", self.end - self.base);
+            return Err(self.corrupt(10, "element count", expected, self.count()));
+        }
+        Ok(())
+    }
+
+    fn element_at(&self, index: usize) -> usize {
+        self.base + HEADER_LEN + index * ELEMENT_LEN
+    }
+
+    fn element(&self, index: usize) -> Result<&[u8]> {
+        let at = self.element_at(index);
+        if index >= self.count() {
+            return Err(self.corrupt(10, "element", format!("below {}", self.count()), index));
+        }
+        self.page
+            .get(at..at + ELEMENT_LEN)
+            .ok_or_else(|| self.corrupt(0, "element array", "inside the page", index))
+    }
+
+    /// A range of `len` bytes at `start`, if it lies behind the elements and inside the page.
+    fn data(&self, index: usize, start: usize, len: u32) -> Result<Range<usize>> {
+        let end = usize::try_from(len)
+            .ok()
+            .and_then(|len| start.checked_add(len));
+        match end {
+            Some(end) if end <= self.end => Ok(start..end),
+            _ => {
+                let at = self.element_at(index) - self.base;
+                let expected = format!("data inside the page of {} bytes", self.end - self.base);
+                Err(self.corrupt(at, "element", expected, format!("{len} bytes at {start}")))
+            }
+        }
+    }
+
+    fn key_range(&self, index: usize, pos: u32, len: u32) -> Result<Range<usize>> {
+        let pos = usize::try_from(pos).unwrap_or(usize::MAX);
+        self.data(index, self.element_at(index).saturating_add(pos), len)
+    }
+
+    /// Only the flags of a leaf element: does not touch keys or values.
+    pub(crate) fn flags(&self, index: usize) -> Result<ElementFlags> {
+        LeafElement::decode(self.element(index)?)
+            .map(|element| ElementFlags(element.flags))
+            .ok_or_else(|| self.corrupt(0, "leaf element", "16 bytes", "less"))
+    }
+
+    pub(crate) fn leaf(&self, index: usize) -> Result<LeafEntry> {
+        let element = LeafElement::decode(self.element(index)?)
+            .ok_or_else(|| self.corrupt(0, "leaf element", "16 bytes", "less"))?;
+        let key = self.key_range(index, element.pos, element.key_len)?;
+        let value = self.data(index, key.end, element.value_len)?;
+        Ok(LeafEntry {
+            flags: element.flags,
+            key,
+            value,
+        })
+    }
+
+    /// Key range and child of a branch element.
+    pub(crate) fn branch(&self, index: usize) -> Result<(Range<usize>, u64)> {
+        let element = BranchElement::decode(self.element(index)?)
+            .ok_or_else(|| self.corrupt(0, "branch element", "16 bytes", "less"))?;
+        Ok((
+            self.key_range(index, element.pos, element.key_len)?,
+            element.child,
+        ))
+    }
+
+    pub(crate) fn bytes(&self, range: &Range<usize>) -> &[u8] {
+        self.page.get(range.clone()).unwrap_or(&[])
+    }
+
+    pub(crate) fn key(&self, index: usize) -> Result<&[u8]> {
+        let range = if self.is_branch() {
+            self.branch(index)?.0
+        } else {
+            self.leaf(index)?.key
+        };
+        Ok(self.bytes(&range))
+    }
+
+    /// Place of a key among this node's keys.
+    pub(crate) fn search(&self, key: &[u8]) -> Result<std::result::Result<usize, usize>> {
+        let (mut low, mut high) = (0, self.count());
+        while low < high {
+            let middle = low.midpoint(high);
+            match self.key(middle)?.cmp(key) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+                Ordering::Equal => return Ok(Ok(middle)),
+            }
+        }
+        Ok(Err(low))
+    }
+
+    /// The child that covers a key: the last one whose separator is not greater.
+    pub(crate) fn child_for(&self, key: &[u8]) -> Result<usize> {
+        Ok(match self.search(key)? {
+            Ok(index) => index,
+            Err(index) => index.saturating_sub(1),
+        })
+    }
+
+    /// The header in a bucket element's value.
+    pub(crate) fn bucket_header(&self, entry: &LeafEntry) -> Result<BucketHeader> {
+        BucketHeader::decode(self.bytes(&entry.value)).ok_or_else(|| {
+            let expected = format!("at least {BUCKET_LEN} bytes");
+            self.corrupt(
+                entry.value.start - self.base,
+                "bucket",
+                expected,
+                entry.value.len(),
+            )
+        })
+    }
+
+    /// The root node of the bucket an element holds.
+    pub(crate) fn bucket_root(&self, entry: &LeafEntry) -> Result<Node<'a>> {
+        let header = self.bucket_header(entry)?;
+        if header.root != 0 {
+            return self.pages.node(header.root);
+        }
+        let base = entry.value.start + BUCKET_LEN;
+        let at = base - self.base;
+        let image = self.page.get(base..entry.value.end).unwrap_or(&[]);
+        let inline = PageHeader::decode(image)
+            .ok_or_else(|| self.corrupt(at, "inline bucket", "a page header", image.len()))?;
+        if inline.flags != LEAF {
+            let found = format!("{:#x}", inline.flags);
+            return Err(self.corrupt(at + 8, "inline bucket", "a leaf", found));
+        }
+        let node = Node {
+            pages: self.pages,
+            page: self.page.clone(),
+            base,
+            end: entry.value.end,
+            offset: self.offset,
+            header: inline,
+        };
+        node.check_elements()?;
+        Ok(node)
+    }
+}

@@ -1,0 +1,12 @@
+//! The engine from outside.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests outside #[test] functions"
+)]
+#![expect(clippy::print_stdout, reason = "tests that skip say why")]
+mod common;
+mod concurrency;
+mod crash;
+mod damage;
+mod golden;
+mod model;
