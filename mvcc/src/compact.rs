@@ -76,7 +76,9 @@ struct Run {
 
 enum Phase {
     /// Collecting what dies, in no order.
-    Index { dead: Vec<RowKey> },
+    Index {
+        dead: Vec<RowKey>,
+    },
     Rows(RowsPhase),
 }
 
@@ -121,8 +123,9 @@ impl Compactor {
         let mut queue = self.queue.lock();
         queue.finished = revision;
         let waiters = std::mem::take(&mut queue.waiters);
-        let (done, waiting): (Vec<_>, Vec<_>) =
-            waiters.into_iter().partition(|(wanted, _)| *wanted <= revision);
+        let (done, waiting): (Vec<_>, Vec<_>) = waiters
+            .into_iter()
+            .partition(|(wanted, _)| *wanted <= revision);
         queue.waiters = waiting;
         drop(queue);
         for (_, waiter) in done {

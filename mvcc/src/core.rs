@@ -14,8 +14,8 @@ use crate::lease::Lessor;
 use crate::options::StoreOptions;
 use crate::read::{Published, ReadView};
 use crate::signal::Signal;
-use crate::watch::hub::Hub;
 use crate::watch::catch_up;
+use crate::watch::hub::Hub;
 
 /// What all handles, streams and the background thread of a store share.
 ///
@@ -46,6 +46,8 @@ pub(crate) struct Writer {
     pub revision: i64,
     /// Newest compaction that was accepted, -1 for none.
     pub compacted: i64,
+    /// How often the whole content was replaced.
+    pub epoch: u64,
 }
 
 /// Totals since the store was opened.
@@ -67,29 +69,23 @@ impl Counters {
 }
 
 impl Writer {
-    /// Puts other content in place, with readers waiting: none may see the old index over new rows.
-    pub(crate) fn replace(
-        &self,
-        writer: &mut MutexGuard<'_, Writer>,
-        read: impl FnOnce() -> Result<Writer>,
-    ) -> Result<()> {
-        let mut published = self.published.write();
-        **writer = read()?;
-        *published = writer.published();
-        Ok(())
-    }
-
     pub(crate) fn published(&self) -> Arc<Published> {
         Arc::new(Published {
             index: self.index.view(),
             revision: self.revision,
             compacted: self.compacted,
+            epoch: self.epoch,
         })
     }
 }
 
 impl Core {
-    pub(crate) fn new(backend: Backend, options: StoreOptions, writer: Writer, lessor: Lessor) -> Self {
+    pub(crate) fn new(
+        backend: Backend,
+        options: StoreOptions,
+        writer: Writer,
+        lessor: Lessor,
+    ) -> Self {
         Self {
             backend,
             published: RwLock::new(writer.published()),
@@ -119,7 +115,9 @@ impl Core {
         read: impl FnOnce() -> Result<Writer>,
     ) -> Result<()> {
         let mut published = self.published.write();
+        let epoch = writer.epoch + 1;
         **writer = read()?;
+        writer.epoch = epoch;
         *published = writer.published();
         Ok(())
     }
@@ -134,8 +132,11 @@ impl Core {
             let published = self.published();
             let view = self.backend.view();
             // The view is not older than the index, so it has every row the index names; unless a
-            // compaction was accepted in between and has already deleted some of them.
-            if self.published.read().compacted == published.compacted {
+            // compaction was accepted in between and has already deleted some of them, or the whole
+            // content was replaced.
+            let now = self.published.read();
+            if now.compacted == published.compacted && now.epoch == published.epoch {
+                drop(now);
                 return ReadView { published, view };
             }
         }

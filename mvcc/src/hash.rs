@@ -57,7 +57,10 @@ impl CompactionHashes {
 
     pub(crate) fn get(&self, revision: i64) -> Option<HashKv> {
         let newest = self.newest.lock();
-        newest.iter().find(|hash| hash.hash_revision == revision).copied()
+        newest
+            .iter()
+            .find(|hash| hash.hash_revision == revision)
+            .copied()
     }
 
     pub(crate) fn all(&self) -> Vec<HashKv> {

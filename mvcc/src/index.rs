@@ -116,7 +116,8 @@ impl Index {
                 history.versions.lock().push(entry);
                 let history = Arc::clone(history);
                 if live != was_live {
-                    self.tree.insert(key, Slot::Many(Arc::clone(&history)), live);
+                    self.tree
+                        .insert(key, Slot::Many(Arc::clone(&history)), live);
                 }
                 history.key.clone()
             }

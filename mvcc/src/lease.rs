@@ -333,7 +333,9 @@ impl Lessor {
             };
             state.expiries.push(expiry, entry);
             if expiry - now > self.checkpoint_ms {
-                state.checkpoints.push(now.saturating_add(self.checkpoint_ms), entry);
+                state
+                    .checkpoints
+                    .push(now.saturating_add(self.checkpoint_ms), entry);
             }
         }
     }
@@ -409,7 +411,9 @@ impl Lessor {
             let entry = deadlines::Entry { id, incarnation };
             state.expiries.push(expiry, entry);
             if left > self.checkpoint_ms {
-                state.checkpoints.push(now.saturating_add(self.checkpoint_ms), entry);
+                state
+                    .checkpoints
+                    .push(now.saturating_add(self.checkpoint_ms), entry);
             }
         }
         state.leases.insert(id, lease);

@@ -43,7 +43,7 @@ impl Default for StoreOptions {
             compaction_hash: true,
             lease_min_ttl_seconds: 2,
             lease_checkpoint_persist: false,
-            lease_checkpoint_interval: Duration::from_secs(300),
+            lease_checkpoint_interval: Duration::from_mins(5),
             clock: Arc::new(SystemClock::new()),
             watch: WatchLimits::default(),
             on_compaction: None,

@@ -323,7 +323,14 @@ impl RangeOptions {
         let within = |number: i64, min: i64, max: i64| {
             (max == 0 || number <= max) && (min == 0 || number >= min)
         };
-        within(found.revision.main, self.min_mod_revision, self.max_mod_revision)
-            && within(found.created, self.min_create_revision, self.max_create_revision)
+        within(
+            found.revision.main,
+            self.min_mod_revision,
+            self.max_mod_revision,
+        ) && within(
+            found.created,
+            self.min_create_revision,
+            self.max_create_revision,
+        )
     }
 }

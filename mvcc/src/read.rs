@@ -19,6 +19,8 @@ pub(crate) struct Published {
     pub index: IndexView,
     pub revision: i64,
     pub compacted: i64,
+    /// How often the whole content was replaced before.
+    pub epoch: u64,
 }
 
 /// The store as of one revision. Compactions that are accepted later do not disturb it.

@@ -97,13 +97,19 @@ impl Record {
                 }
                 (1..=6, _) => return Err((start, "expected the field's wire type")),
                 // A field some later version added.
-                (_, 0) => drop(fields.varint().map_err(at)?),
-                (_, 1) => drop(fields.skip(8).map_err(at)?),
+                (_, 0) => {
+                    fields.varint().map_err(at)?;
+                }
+                (_, 1) => {
+                    fields.skip(8).map_err(at)?;
+                }
                 (_, 2) => {
                     let len = fields.varint().map_err(at)?;
                     fields.skip(len).map_err(at)?;
                 }
-                (_, 5) => drop(fields.skip(4).map_err(at)?),
+                (_, 5) => {
+                    fields.skip(4).map_err(at)?;
+                }
                 _ => return Err((start, "expected a wire type of 0, 1, 2 or 5")),
             }
         }
@@ -179,12 +185,7 @@ fn put_message(tag: u8, message: &[u8], to: &mut Vec<u8>) {
 }
 
 /// An encoded `mvccpb.Event`: `stored` is the record of a put, or of a deletion at `revision`.
-pub(crate) fn event(
-    row: RowKey,
-    stored: &Bytes,
-    key: &[u8],
-    previous: Option<&Bytes>,
-) -> Bytes {
+pub(crate) fn event(row: RowKey, stored: &Bytes, key: &[u8], previous: Option<&Bytes>) -> Bytes {
     let mut bytes = Vec::new();
     let room = stored.len() + 32 + previous.map_or(0, |p| message_len(p.len()));
     bytes.reserve_exact(room);

@@ -50,6 +50,7 @@ pub(crate) fn restore(backend: &Backend, lessor: &Lessor) -> Result<Restored> {
             index,
             revision,
             compacted: finished.max(scheduled),
+            epoch: 0,
         },
         finished,
         resume,

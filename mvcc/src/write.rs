@@ -59,7 +59,9 @@ impl<'a> WriteTxn<'a> {
     }
 
     fn guard(&mut self) -> &mut Guard<'a> {
-        self.guard.as_mut().expect("taken only when the transaction ends")
+        self.guard
+            .as_mut()
+            .expect("taken only when the transaction ends")
     }
 
     /// The store's revision before this transaction.
@@ -203,7 +205,9 @@ impl<'a> WriteTxn<'a> {
         }
         let job = Job {
             at: revision,
-            previous: self.compaction.map_or(self.writer.compacted, |j| j.previous),
+            previous: self
+                .compaction
+                .map_or(self.writer.compacted, |j| j.previous),
             resumed: false,
         };
         schema::set_compaction(self.guard(), schema::META_SCHEDULED_COMPACT, revision);

@@ -24,7 +24,10 @@ pub(super) enum Slot {
     Many(Arc<History>),
 }
 
-const _: () = assert!(size_of::<Slot>() == 24, "the index's memory goal depends on it");
+const _: () = assert!(
+    size_of::<Slot>() == 24,
+    "the index's memory goal depends on it"
+);
 
 /// A put whose numbers are of everyday size.
 #[derive(Clone, Copy, Debug)]

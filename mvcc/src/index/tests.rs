@@ -25,7 +25,11 @@ impl Model {
         }
         let (created, version) = self.created[&row];
         let revision = row.revision;
-        Some(Found { revision, created, version })
+        Some(Found {
+            revision,
+            created,
+            version,
+        })
     }
 
     fn compact(&mut self, at: i64) -> Vec<RowKey> {
@@ -34,8 +38,7 @@ impl Model {
             .iter()
             .filter(|(row, key)| {
                 let newest = self.write_at(key, at) == Some(**row);
-                row.revision.main <= at
-                    && (!newest || (row.tombstone && row.revision.main < at))
+                row.revision.main <= at && (!newest || (row.tombstone && row.revision.main < at))
             })
             .map(|(row, _)| *row)
             .collect();

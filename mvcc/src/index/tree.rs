@@ -30,7 +30,10 @@ const MIN_ENTRIES: usize = MAX_ENTRIES / 4;
 /// Two neighbours are joined only when this leaves room to grow.
 const MAX_JOINED: usize = MAX_ENTRIES * 3 / 4;
 
-const _: () = assert!(MAX_ENTRIES < 128, "live bits are a u128, one spare before a split");
+const _: () = assert!(
+    MAX_ENTRIES < 128,
+    "live bits are a u128, one spare before a split"
+);
 
 /// Number of entries in a subtree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,7 +103,9 @@ pub(crate) struct Bounds<'a> {
 }
 
 fn low_bits(n: usize) -> u128 {
-    u128::MAX.checked_shr(128 - u32::try_from(n).expect("at most 128")).unwrap_or(0)
+    u128::MAX
+        .checked_shr(128 - u32::try_from(n).expect("at most 128"))
+        .unwrap_or(0)
 }
 
 impl<V: Clone> Tree<V> {
@@ -335,8 +340,7 @@ impl<V: Clone> Node<V> {
                     leaf.keys.insert(i, key);
                     leaf.values.insert(i, value);
                     let low = low_bits(i);
-                    leaf.live =
-                        leaf.live & low | (leaf.live & !low) << 1 | u128::from(live) << i;
+                    leaf.live = leaf.live & low | (leaf.live & !low) << 1 | u128::from(live) << i;
                     i
                 }
             },
@@ -345,9 +349,11 @@ impl<V: Clone> Node<V> {
                 let child = &mut inner.children[i];
                 let split = Self::insert(&mut child.node, key, value, live);
                 child.counts = child.node.counts();
-                let Some(split) = split else { return None };
+                let split = split?;
                 inner.keys.insert(i, &split.separator);
-                inner.children.insert(i + 1, Child::of(Arc::new(split.right)));
+                inner
+                    .children
+                    .insert(i + 1, Child::of(Arc::new(split.right)));
                 i + 1
             }
         };
@@ -440,7 +446,11 @@ impl<V: Clone> Inner<V> {
         if len >= MIN_ENTRIES || self.children.len() < 2 {
             return;
         }
-        let left = if i + 1 < self.children.len() { i } else { i - 1 };
+        let left = if i + 1 < self.children.len() {
+            i
+        } else {
+            i - 1
+        };
         let (a, b) = (&self.children[left].node, &self.children[left + 1].node);
         if a.len() + b.len() > MAX_JOINED || a.key_bytes() + b.key_bytes() > MAX_KEY_BYTES / 2 {
             return;

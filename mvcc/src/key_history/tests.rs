@@ -24,16 +24,16 @@ fn foo() -> KeyHistory {
 }
 
 fn shown(entries: &[Entry]) -> String {
-    let mut text = String::new();
-    for entry in entries {
+    let shown = entries.iter().map(|entry| {
         let Revision { main, sub } = entry.revision;
-        text += &format!("{main}");
-        if sub > 0 {
-            text += &format!(".{sub}");
-        }
-        text += if entry.is_tombstone() { "t " } else { " " };
-    }
-    text.trim_end().to_owned()
+        let sub = if sub > 0 {
+            format!(".{sub}")
+        } else {
+            String::new()
+        };
+        format!("{main}{sub}{}", if entry.is_tombstone() { "t" } else { "" })
+    });
+    shown.collect::<Vec<_>>().join(" ")
 }
 
 #[test]
@@ -65,8 +65,7 @@ fn a_compaction_keeps_what_the_worked_table_says() {
         assert_eq!(shown(history.split_at_compaction(at).1), expected, "{at}");
         let mut stepped = Some(foo());
         for step in 1..=at {
-            stepped =
-                stepped.and_then(|h| KeyHistory::from_kept(h.split_at_compaction(step).1));
+            stepped = stepped.and_then(|h| KeyHistory::from_kept(h.split_at_compaction(step).1));
         }
         let left = stepped.map(|h| shown(&h.entries)).unwrap_or_default();
         assert_eq!(left, expected, "stepped to {at}");

@@ -17,7 +17,12 @@ fn sample() -> KeyValue {
 }
 
 fn numbers(record: &Record) -> (i64, i64, i64, i64) {
-    (record.created, record.modified, record.version, record.lease)
+    (
+        record.created,
+        record.modified,
+        record.version,
+        record.lease,
+    )
 }
 
 proptest! {
@@ -68,8 +73,17 @@ fn every_flipped_bit_is_read_as_protobuf_reads_it_or_refused() {
         let record = Record::of_row(ROW, &bad);
         if let (Ok(record), Ok(message)) = (&record, KeyValue::decode(bad.clone())) {
             assert_eq!(&bad[record.key.clone()], &message.key[..]);
-            let KeyValue { create_revision, mod_revision, version, lease, .. } = message;
-            assert_eq!(numbers(record), (create_revision, mod_revision, version, lease));
+            let KeyValue {
+                create_revision,
+                mod_revision,
+                version,
+                lease,
+                ..
+            } = message;
+            assert_eq!(
+                numbers(record),
+                (create_revision, mod_revision, version, lease)
+            );
         }
     }
 }
@@ -120,7 +134,10 @@ fn fields_of_a_later_version_are_skipped() {
 #[test]
 fn events_are_the_bytes_protobuf_would_write() {
     let stored: Bytes = sample().encode_to_vec().into();
-    let before = KeyValue { mod_revision: 4, ..sample() };
+    let before = KeyValue {
+        mod_revision: 4,
+        ..sample()
+    };
     let previous: Bytes = before.encode_to_vec().into();
     for prev in [None, Some(&previous)] {
         let prev_kv = prev.map(|_| before.clone());

@@ -153,7 +153,7 @@ impl<M: PartialEq> Intervals<M> {
 
     /// Calls `f` with every member whose range contains `key`.
     pub(super) fn stab(&self, key: &[u8], f: &mut dyn FnMut(&M)) {
-        stab(&self.root, key, f);
+        stab(self.root.as_deref(), key, f);
     }
 }
 
@@ -170,16 +170,16 @@ fn remove_node<M>(link: &mut Link<M>, start: &[u8], end: &End) {
     node.update();
 }
 
-fn stab<M>(link: &Link<M>, key: &[u8], f: &mut dyn FnMut(&M)) {
-    let Some(node) = link else { return };
+fn stab<M>(node: Option<&Node<M>>, key: &[u8], f: &mut dyn FnMut(&M)) {
+    let Some(node) = node else { return };
     if !node.reach.is_after(key) {
         return;
     }
-    stab(&node.left, key, f);
+    stab(node.left.as_deref(), key, f);
     if &node.start[..] <= key {
         if node.end.is_after(key) {
             node.members.iter().for_each(&mut *f);
         }
-        stab(&node.right, key, f);
+        stab(node.right.as_deref(), key, f);
     }
 }

@@ -23,7 +23,9 @@ fn check_node(node: &Node<u32>, low: Option<&[u8]>, high: Option<&[u8]>, root: b
         Node::Inner(inner) => {
             assert!(!inner.children.is_empty());
             assert_eq!(inner.keys.len() + 1, inner.children.len());
-            let separators: Vec<_> = (0..inner.keys.len()).map(|i| inner.keys.to_vec(i)).collect();
+            let separators: Vec<_> = (0..inner.keys.len())
+                .map(|i| inner.keys.to_vec(i))
+                .collect();
             assert!(separators.iter().all(|key| inside(key)));
             let mut depths = Vec::new();
             for (i, child) in inner.children.iter().enumerate() {
