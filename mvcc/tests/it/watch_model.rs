@@ -61,6 +61,8 @@ struct Watched {
     /// It may claim to be told about everything up to here.
     claimed: i64,
     compacted: bool,
+    /// Progress items queued before it was created do not speak for it.
+    progress_before: usize,
 }
 
 struct Client {
@@ -68,6 +70,8 @@ struct Client {
     watched: BTreeMap<i64, Watched>,
     /// Cancelled ones; what was queued for them may still come.
     cancelled: Vec<i64>,
+    progress_queued: usize,
+    progress_seen: usize,
 }
 
 impl Client {
@@ -103,15 +107,14 @@ impl Client {
                 }
                 WatchItem::Progress { id, revision } => {
                     assert_eq!(id, varve_mvcc::ALL_WATCHERS);
-                    for watched in self.watched.values_mut() {
+                    let nth = self.progress_seen;
+                    self.progress_seen += 1;
+                    let meant = self.watched.values_mut();
+                    for watched in meant.filter(|w| w.progress_before <= nth && !w.compacted) {
                         assert!(watched.claimed <= revision);
-                        // Whoever was added later has not been told yet.
-                        if watched.start <= revision {
-                            watched.claimed = revision;
-                        }
+                        watched.claimed = revision;
                     }
                 }
-                other => panic!("unknown item {other:?}"),
             }
         }
         count
@@ -202,6 +205,8 @@ fn run(steps: Vec<Step>) {
             stream: crate::support::stream(&store),
             watched: BTreeMap::new(),
             cancelled: Vec::new(),
+            progress_queued: 0,
+            progress_seen: 0,
         })
         .collect();
     let mut next_id = 0;
@@ -250,6 +255,7 @@ fn run(steps: Vec<Step>) {
                     events: Vec::new(),
                     claimed: start - 1,
                     compacted: false,
+                    progress_before: client.progress_queued,
                 };
                 client.watched.insert(next_id, watched);
                 next_id += 1;
@@ -265,7 +271,8 @@ fn run(steps: Vec<Step>) {
                 }
             }
             Step::Progress(stream) => {
-                clients[usize::from(stream)].stream.request_progress();
+                let client = &mut clients[usize::from(stream)];
+                client.progress_queued += usize::from(client.stream.request_progress());
             }
             Step::Drain(stream, bytes) => {
                 clients[usize::from(stream)].drain(usize::from(bytes % 600));
