@@ -2,7 +2,8 @@
 //!
 //! Made by [`BtreeEngine::snapshot`](crate::BtreeEngine), read on any thread. Values up to a page are
 //! copied out; larger ones, when the file is mapped, borrow from the map and keep the commit's pages
-//! from being reused for as long as they live.
+//! from being reused for as long as they live. They also keep the file locked after the engine is
+//! dropped: a map holds on to the opened file, which is right, since nobody may write under it.
 use std::sync::Arc;
 
 use bytes::Bytes;

@@ -28,8 +28,11 @@
 mod batch;
 pub mod bbolt;
 mod bucket;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod engine;
 mod error;
+mod image;
 mod memory;
 mod ordered;
 mod range;
@@ -39,6 +42,7 @@ pub use batch::{Batch, Op};
 pub use bucket::Bucket;
 pub use engine::{Engine, Export, MAX_KEY_LEN, MAX_VALUE_LEN, Reclaimed, Scan, Sizes, Snapshot};
 pub use error::{Error, ErrorKind, Result};
+pub use image::ImageExport;
 pub use memory::MemoryEngine;
 pub use range::{Direction, KeyRange};
 pub use write_behind::{

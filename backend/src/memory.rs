@@ -106,7 +106,7 @@ impl Engine for MemoryEngine {
     }
 
     fn export(&self) -> Result<Box<dyn Export>> {
-        Err(ErrorKind::Unsupported { what: "export" }.into())
+        Ok(Box::new(crate::ImageExport::new(self.snapshot()?)?))
     }
 
     fn reclaim(&self) -> Result<Reclaimed> {

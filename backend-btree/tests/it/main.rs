@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "tests that skip say why")]
 mod common;
 mod concurrency;
+mod conformance;
 mod crash;
 mod damage;
 mod golden;

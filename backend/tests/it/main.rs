@@ -3,4 +3,6 @@
     clippy::unwrap_used,
     reason = "helpers of tests outside #[test] functions"
 )]
+#[cfg(feature = "conformance")]
+mod conformance;
 mod views;
