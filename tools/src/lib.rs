@@ -9,5 +9,12 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod dump_wal;
 
 pub use bench::{Cli as BenchCli, run as bench};
+pub use dump_wal::{Cli as DumpWalCli, run as dump_wal};
+
+// The examples of the README compile and run with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

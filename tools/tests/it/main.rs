@@ -1,4 +1,10 @@
 //! Black-box tests of the tools' binaries.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "tests, and their word when they skip"
+)]
 
+mod archive;
 mod bench;
+mod dump_wal;

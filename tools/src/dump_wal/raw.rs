@@ -1,0 +1,196 @@
+//! Every record of a log, in order, also those that later ones override.
+use anyhow::Result;
+use prost::Message as _;
+use serde_json::{Value as Json, json};
+use varve_proto::raftpb::{ConfState, Entry, EntryType, HardState};
+use varve_proto::walpb::Snapshot;
+use varve_wal::{Record, RecordKind};
+
+use super::args::Cli;
+use super::json::{bytes_value, conf_state};
+use super::schema::requests::METADATA;
+use super::text::{compact, octal_quoted};
+use super::tree::Tree;
+use super::{Console, Place, file_name, open_all};
+
+pub(super) fn run(cli: &Cli, place: &Place, console: &mut Console<'_>) -> Result<bool> {
+    let from = cli.start_index.unwrap_or_default();
+    let end = cli.end_index.unwrap_or(u64::MAX);
+    for record in open_all(place)?.records()? {
+        let record = match record {
+            Ok(record) => record,
+            Err(e) if e.is_repairable() => {
+                let text =
+                    "ErrUnexpectedEOF: The last record might be corrupted, error: unexpected EOF.";
+                if !cli.json {
+                    writeln!(console.out, "{text}")?;
+                }
+                console.note(&e)?;
+                return Ok(true);
+            }
+            Err(e) => {
+                console.complain(&e)?;
+                return Ok(false);
+            }
+        };
+        match Content::of(&record) {
+            Err(e) => {
+                let at = format_args!("{}:{}", record.segment.display(), record.offset).to_string();
+                console.complain(&format_args!("record at {at}: {e}"))?;
+                return Ok(false);
+            }
+            Ok(content) if content.place().is_some_and(|at| at < from || at >= end) => {}
+            Ok(content) if cli.json => writeln!(console.out, "{}", content.json(&record))?,
+            Ok(content) => writeln!(console.out, "{}", content.text(&record))?,
+        }
+    }
+    if !cli.json {
+        writeln!(console.out, "EOF: All entries were processed.")?;
+    }
+    Ok(true)
+}
+
+/// A record's data, decoded.
+enum Content {
+    Metadata,
+    Crc,
+    Entry(Entry),
+    State(HardState),
+    Snapshot(Snapshot),
+}
+
+impl Content {
+    fn of(record: &Record) -> Result<Self, prost::DecodeError> {
+        let data = record.data.clone();
+        Ok(match record.kind {
+            RecordKind::Metadata => Self::Metadata,
+            RecordKind::Crc => Self::Crc,
+            RecordKind::Entry => Self::Entry(Entry::decode(data)?),
+            RecordKind::State => Self::State(HardState::decode(data)?),
+            RecordKind::Snapshot => Self::Snapshot(Snapshot::decode(data)?),
+        })
+    }
+
+    /// The index the record is about, by which it is chosen; none for what belongs to the segment.
+    fn place(&self) -> Option<u64> {
+        match self {
+            Self::Metadata | Self::Crc => None,
+            Self::Entry(entry) => Some(entry.index),
+            Self::State(state) => Some(state.commit),
+            Self::Snapshot(snapshot) => Some(snapshot.index),
+        }
+    }
+
+    /// etcd's line for the record: protobuf's compact text form, zeros left out.
+    fn text(&self, record: &Record) -> String {
+        match self {
+            Self::Metadata => match Tree::decode(&METADATA, &record.data) {
+                Ok(tree) => format!("Metadata: {}", compact(&tree)),
+                Err(_) => format!("Metadata: {}", octal_quoted(&record.data)),
+            },
+            Self::Crc => format!("CRC: {}", record.crc),
+            Self::Entry(entry) => {
+                let kind = match entry.r#type {
+                    0 => String::new(),
+                    other => format!("Type:{} ", type_name(other)),
+                };
+                let data = entry.data.as_deref().map(octal_quoted);
+                let data = data.map(|data| format!("Data:{data} ")).unwrap_or_default();
+                let numbers = fields(&[("Term", entry.term), ("Index", entry.index)]);
+                format!("Entry: {numbers}{kind}{data}")
+            }
+            Self::State(HardState { term, vote, commit }) => {
+                let numbers = fields(&[("term", *term), ("vote", *vote), ("commit", *commit)]);
+                format!("HardState: {numbers}")
+            }
+            Self::Snapshot(snapshot) => {
+                let numbers = fields(&[("index", snapshot.index), ("term", snapshot.term)]);
+                let members = snapshot
+                    .conf_state
+                    .as_ref()
+                    .map(members)
+                    .unwrap_or_default();
+                format!("Snapshot: {numbers}{members}")
+            }
+        }
+    }
+
+    fn json(&self, record: &Record) -> Json {
+        let (kind, value) = match self {
+            Self::Metadata => (
+                "metadata",
+                match Tree::decode(&METADATA, &record.data) {
+                    Ok(tree) => super::json::message(&tree),
+                    Err(_) => bytes_value(&record.data),
+                },
+            ),
+            Self::Crc => ("crc", Json::Null),
+            Self::Entry(entry) => (
+                "entry",
+                json!({
+                    "term": entry.term,
+                    "index": entry.index,
+                    "type": type_name(entry.r#type),
+                    "data": entry.data.as_deref().map(bytes_value),
+                }),
+            ),
+            Self::State(state) => (
+                "state",
+                json!({
+                    "term": state.term,
+                    "vote": format!("{:x}", state.vote),
+                    "commit": state.commit,
+                }),
+            ),
+            Self::Snapshot(snapshot) => (
+                "snapshot",
+                json!({
+                    "index": snapshot.index,
+                    "term": snapshot.term,
+                    "conf_state": snapshot.conf_state.as_ref().map(conf_state),
+                }),
+            ),
+        };
+        json!({
+            "kind": kind,
+            "segment": file_name(&record.segment),
+            "offset": record.offset,
+            "frame_bytes": record.frame_bytes,
+            "crc": record.crc,
+            "value": value,
+        })
+    }
+}
+
+/// Numbers by name, zeros left out.
+fn fields(fields: &[(&str, u64)]) -> String {
+    let fields = fields.iter().filter(|(_, value)| *value != 0);
+    fields
+        .map(|(name, value)| format!("{name}:{value} "))
+        .collect::<Vec<_>>()
+        .concat()
+}
+
+fn members(state: &ConfState) -> String {
+    let lists = [
+        ("voters", &state.voters),
+        ("learners", &state.learners),
+        ("voters_outgoing", &state.voters_outgoing),
+        ("learners_next", &state.learners_next),
+    ];
+    let ids = lists
+        .iter()
+        .flat_map(|(name, ids)| ids.iter().map(move |id| (*name, *id)));
+    // An id is never zero, so none is left out.
+    let ids = fields(&ids.collect::<Vec<_>>());
+    let auto_leave = if state.auto_leave {
+        "auto_leave:true "
+    } else {
+        ""
+    };
+    format!("conf_state:<{ids}{auto_leave}> ")
+}
+
+fn type_name(number: i32) -> String {
+    EntryType::try_from(number).map_or_else(|_| number.to_string(), |t| t.as_str_name().to_owned())
+}
