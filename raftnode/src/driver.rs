@@ -23,6 +23,10 @@ use crate::log_store::LogStore;
 use crate::state_machine::{Observer, Transport};
 use crate::status::Published;
 
+/// Applied entries that the only voter keeps in memory, in bytes; a member that joins later starts from
+/// a snapshot.
+const SOLE_VOTER_LOG_BYTES: usize = 1 << 20;
+
 /// What a turn wants others to do.
 #[derive(Debug, Default)]
 pub(crate) struct Work {
@@ -53,6 +57,8 @@ pub(crate) struct Driver {
     /// Appends handed to the WAL thread and not answered yet.
     pub(crate) appends_in_flight: usize,
     leader: u64,
+    /// The only voter does not wait for an election timeout.
+    campaigns_at_once: bool,
 }
 
 impl Driver {
@@ -77,6 +83,7 @@ impl Driver {
             next_round: 1,
             appends_in_flight: 0,
             leader: 0,
+            campaigns_at_once: true,
         }
     }
 
@@ -85,16 +92,25 @@ impl Driver {
         self.raw.failure()
     }
 
+    /// Takes the configuration of the start. With `early` the first election need not wait: the only
+    /// voter campaigns as soon as it may, any other member has all but one of its ticks behind it.
+    pub(crate) fn start(&mut self, conf_state: &ConfState, early: bool, election_ticks: usize) {
+        self.campaigns_at_once = early;
+        self.configuration_changed(conf_state);
+        if early && conf_state.voters.len() > 1 {
+            for _ in 1..election_ticks {
+                self.raw.tick();
+            }
+        }
+    }
+
     /// Whether proposals and reads can be served: a leader is known.
     pub(crate) fn has_leader(&self) -> bool {
         self.leader != 0
     }
 
-    /// One tick of the logical clock. The only voter does not wait for an election timeout.
+    /// One tick of the logical clock.
     pub(crate) fn tick(&mut self) {
-        if self.leader == 0 && self.published.is_sole_voter.load(Ordering::Relaxed) {
-            self.campaign();
-        }
         self.raw.tick();
     }
 
@@ -105,7 +121,11 @@ impl Driver {
                 self.appends_in_flight -= jobs;
                 self.release(responses);
             }
-            Event::Applied { responses } => self.release(responses),
+            Event::Applied { responses } => {
+                self.release(responses);
+                // The core does not campaign while a conf change waits to be applied: now it may.
+                self.campaign_alone();
+            }
             Event::ApplyConfChange { change, reply } => {
                 let conf_state = self.raw.apply_conf_change(change);
                 self.configuration_changed(&conf_state);
@@ -196,9 +216,16 @@ impl Driver {
 
     /// Shortens the log in memory behind what is applied, when it holds more bytes than it may.
     pub(crate) fn trim_log(&self) {
-        if self.log.bytes() > self.bounds.bytes {
+        // The only voter keeps next to nothing: there is nobody to catch up.
+        let sole = self.published.is_sole_voter.load(Ordering::Relaxed);
+        let bytes = if sole {
+            SOLE_VOTER_LOG_BYTES
+        } else {
+            self.bounds.bytes
+        };
+        if self.log.bytes() > bytes {
             self.log
-                .compact(self.published.applied.get(), u64::MAX, self.bounds.bytes);
+                .compact(self.published.applied.get(), u64::MAX, bytes);
         }
     }
 
@@ -208,12 +235,15 @@ impl Driver {
         self.published.is_sole_voter.store(sole, Ordering::SeqCst);
         let learner = conf_state.learners.contains(&self.id);
         self.published.is_learner.store(learner, Ordering::Relaxed);
-        if sole && self.leader == 0 {
-            self.campaign();
-        }
+        self.campaign_alone();
     }
 
-    fn campaign(&mut self) {
+    /// The only voter need not wait for a timeout: nobody else can lead.
+    fn campaign_alone(&mut self) {
+        let sole = self.published.is_sole_voter.load(Ordering::Relaxed);
+        if !sole || self.leader != 0 || !self.campaigns_at_once {
+            return;
+        }
         let result = self.raw.campaign();
         self.check(result, "could not campaign");
     }

@@ -31,6 +31,9 @@ pub struct NodeConfig {
     pub election_ticks: usize,
     /// Ask before campaigning, so that a returning member does not disturb the leader.
     pub pre_vote: bool,
+    /// Let the first election come early: the only voter campaigns at once instead of waiting for an
+    /// election timeout (others: the timeout of the first election is shortened by all but one tick).
+    pub advance_first_election: bool,
     /// Applied entries between raft snapshots.
     pub snapshot_count: u64,
     /// Entries kept behind a snapshot for followers that lag.
@@ -111,7 +114,11 @@ impl Node {
             transport,
             Arc::clone(&observer),
         );
-        driver.configuration_changed(&boot.conf_state);
+        driver.start(
+            &boot.conf_state,
+            config.advance_first_election,
+            config.election_ticks,
+        );
 
         let raft_thread = RaftThread {
             driver,

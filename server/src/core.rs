@@ -312,6 +312,7 @@ impl Core {
                 {
                     return result;
                 }
+                self.parts.metrics.read_index_slow();
             }
         };
         let index = match tokio::time::timeout(self.request_timeout, rounds).await {

@@ -29,7 +29,7 @@ use crate::unsynced::unsynced;
 use crate::waiters::Waiters;
 
 /// Applied log entries kept in memory, in bytes. Followers that lag further are sent a snapshot.
-const LOG_MEMORY_BYTES: usize = 32 << 20;
+const LOG_MEMORY_BYTES: usize = 16 << 20;
 /// How long a database that another process holds is waited for: a restart may overlap the old one.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 /// Requests that may wait for the raft thread.
@@ -387,6 +387,10 @@ fn bootstrap(fs: &DynFs, dir: &DataDir, config: &Config) -> Result<Bootstrapped,
             "--initial-cluster-state=existing joins a running cluster".to_owned(),
         ));
     }
+    config
+        .initial_cluster
+        .verify(&config.name, &config.initial_advertise_peer_urls)
+        .map_err(StartError::Other)?;
     let Some((name, urls)) = config.initial_cluster.iter().next() else {
         return Err(StartError::Other("--initial-cluster is empty".to_owned()));
     };
@@ -451,6 +455,7 @@ fn node_config(config: &Config) -> NodeConfig {
         tick: config.heartbeat_interval,
         election_ticks: usize::try_from(ticks).unwrap_or(usize::MAX),
         pre_vote: config.pre_vote,
+        advance_first_election: config.initial_election_tick_advance,
         snapshot_count: config.snapshot_count,
         catch_up_entries: config.snapshot_catchup_entries,
         log_bytes: LOG_MEMORY_BYTES,

@@ -133,6 +133,7 @@ pub(crate) fn start(fs: &DynFs, snapshot_count: u64) -> varve_raftnode::Result<R
         tick: Duration::from_millis(10),
         election_ticks: 10,
         pre_vote: true,
+        advance_first_election: true,
         snapshot_count,
         catch_up_entries: 5,
         log_bytes: 1 << 20,
