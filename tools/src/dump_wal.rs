@@ -28,6 +28,9 @@ mod tree;
 mod verify;
 
 pub use args::Cli;
+pub(crate) use args::double_dash;
+pub(crate) use json::conf_state;
+pub(crate) use text::octal_quoted;
 
 use args::Mode;
 

@@ -106,7 +106,7 @@ fn conf_change(change: &ConfChange) -> Json {
 }
 
 /// A conf state as etcd's own JSON has it: empty lists left out, `auto_leave` always there.
-pub(super) fn conf_state(state: &ConfState) -> Json {
+pub(crate) fn conf_state(state: &ConfState) -> Json {
     let mut object = Map::new();
     for (name, ids) in [
         ("voters", &state.voters),

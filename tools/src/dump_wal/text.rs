@@ -48,7 +48,7 @@ fn push(out: &mut String, what: impl std::fmt::Display) {
 }
 
 /// Bytes in quotes, three octal digits for what is not printable ASCII.
-pub(super) fn octal_quoted(bytes: &[u8]) -> String {
+pub(crate) fn octal_quoted(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len() + 2);
     out.push('"');
     for byte in bytes {

@@ -7,4 +7,5 @@
 
 mod archive;
 mod bench;
+mod dump_snap;
 mod dump_wal;
