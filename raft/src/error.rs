@@ -53,13 +53,11 @@ pub enum Error {
         /// What is committed here.
         committed: u64,
     },
-    /// What storage kept does not fit together.
-    #[error("state.commit {commit} is out of range [{first}, {last}]")]
+    /// The hard state says that entries are committed which the log does not have.
+    #[error("state.commit {commit} is out of range: the log ends at {last}")]
     HardStateOutOfRange {
         /// Commit index of the hard state.
         commit: u64,
-        /// Commit index the start of the log implies.
-        first: u64,
         /// Where the log ends.
         last: u64,
     },

@@ -165,6 +165,9 @@ pub(crate) fn check_incoming(message: &Message, id: u64) -> Result<(), Error> {
                 return malformed("the term is missing");
             }
         }
+        T::MsgAppResp if message.from == id && message.reject => {
+            return malformed("a node does not refuse its own entries");
+        }
         T::MsgHeartbeatResp | T::MsgReadIndexResp if message.from == id => {
             return malformed("the sender cannot be right");
         }

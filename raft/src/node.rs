@@ -232,7 +232,29 @@ impl<S: Storage> RawNode<S> {
         self.note(result)
     }
 
+    /// Adopts the configuration change of the entry at `index`, like
+    /// [`RawNode::try_apply_conf_change`], unless the node has taken over a snapshot of that index or a
+    /// later one meanwhile: then its configuration has the change, and perhaps later ones, already.
+    ///
+    /// With asynchronous writes that can happen, since entries handed out before may be applied after
+    /// the snapshot arrived; drivers that write so use this.
+    pub fn apply_conf_change_at(
+        &mut self,
+        index: u64,
+        change: &impl ConfChangeExt,
+    ) -> Result<ConfState, Error> {
+        if index <= self.raft.config_snapshot {
+            self.check()?;
+            return Ok(self.raft.tracker.conf_state());
+        }
+        self.try_apply_conf_change(change)
+    }
+
     /// Takes a message from a peer or from a storage thread.
+    ///
+    /// Storage threads are known by their ids. A transport must not let those in as senders from
+    /// outside: it checks that a message comes from the peer it names, or drops
+    /// [`crate::is_local_message`].
     ///
     /// # Errors
     /// [`Error::StepLocalMessage`], [`Error::StepPeerNotFound`] and [`Error::Malformed`] refuse the

@@ -44,6 +44,9 @@ pub(crate) struct Raft<S> {
     pub(crate) role: Role,
     pub(crate) log: RaftLog<S>,
     pub(crate) tracker: Tracker,
+    /// Index of the snapshot the active configuration was taken from, if this node took one over: it
+    /// already has the changes up to there.
+    pub(crate) config_snapshot: u64,
     pub(crate) config: Config,
     /// To be sent now.
     pub(crate) messages: Vec<Message>,
@@ -70,6 +73,7 @@ impl<S: Storage> Raft<S> {
             role: Role::default(),
             log,
             tracker: Tracker::new(config.max_inflight_msgs, config.max_inflight_bytes),
+            config_snapshot: 0,
             config,
             messages: Vec::new(),
             after_append: Vec::new(),

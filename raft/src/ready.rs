@@ -31,7 +31,8 @@ pub struct SoftState {
 ///   are not all zero its term, vote and commit as hard state. If it has responses, these must be
 ///   durable before the responses are released.
 /// - `MsgStorageApply`, to [`crate::LOCAL_APPLY_THREAD`]: apply its entries, then release its response.
-///   A snapshot of an earlier `MsgStorageAppend` is applied before.
+///   A snapshot of an earlier `MsgStorageAppend` is applied before; entries it contains may still
+///   come after it, and are to be skipped ([`crate::RawNode::apply_conf_change_at`]).
 /// - All others may be sent at once, while those are being worked on.
 ///
 /// A response is stepped if it is for this node and sent otherwise. Messages to one thread must be

@@ -167,3 +167,15 @@ fn an_append_is_a_run_of_entries() {
     });
     assert_eq!(fine, None);
 }
+
+#[test]
+fn a_node_acknowledges_its_own_entries_and_never_refuses_them() {
+    for (from, reject, fine) in [(1, false, true), (1, true, false), (2, true, true)] {
+        let what = refusal(|m| {
+            m.r#type = MessageType::MsgAppResp as i32;
+            m.from = from;
+            m.reject = reject;
+        });
+        assert_eq!(what.is_none(), fine, "{from} {reject}");
+    }
+}

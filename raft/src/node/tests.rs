@@ -159,11 +159,7 @@ fn a_log_that_does_not_fit_its_hard_state_is_refused() {
     let refused = RawNode::new(config(), storage);
     assert!(matches!(
         refused,
-        Err(Error::HardStateOutOfRange {
-            commit: 5,
-            first: 0,
-            last: 0
-        })
+        Err(Error::HardStateOutOfRange { commit: 5, last: 0 })
     ));
     let storage = MemoryStorage::with_voters(&[1]);
     let refused = RawNode::new(
@@ -174,6 +170,27 @@ fn a_log_that_does_not_fit_its_hard_state_is_refused() {
         storage,
     );
     assert!(matches!(refused, Err(Error::AppliedOutOfRange { .. })));
+}
+
+#[test]
+fn a_snapshot_ahead_of_the_saved_commit_index_counts() {
+    let storage = MemoryStorage::with_voters(&[1]);
+    let entries = [1, 2, 3].map(|index| Entry {
+        term: 1,
+        index,
+        ..Entry::default()
+    });
+    storage.append(&entries).unwrap();
+    storage.set_hard_state(HardState {
+        term: 1,
+        vote: 1,
+        commit: 1,
+    });
+    storage.create_snapshot(2, None, Bytes::new()).unwrap();
+    storage.compact(2).unwrap();
+    let node = RawNode::new(config(), storage).unwrap();
+    let status = node.basic_status();
+    assert_eq!((status.commit, status.applied, status.term), (2, 2, 1));
 }
 
 #[test]

@@ -140,6 +140,7 @@ impl<S: Storage> Raft<S> {
         .restore(conf_state)?;
         self.log.restore(snapshot);
         self.tracker = tracker;
+        self.config_snapshot = id.index;
         self.switch_to(change)?;
         let last = self.log.last_id()?;
         self.config.logger.info(format_args!(

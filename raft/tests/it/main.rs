@@ -1,12 +1,17 @@
 //! Integration tests: etcd's conformance corpora, own scenarios in the same language, and properties.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
+mod compat;
 mod confchange_corpus;
 mod datadriven;
 mod diff;
 mod elections;
+mod flow;
+mod hostile;
 mod interaction;
+mod membership;
 mod network;
 mod paper;
 mod quorum_corpus;
 mod reads;
+mod simulation;
