@@ -56,6 +56,8 @@ pub(crate) struct Driver {
     next_round: u64,
     /// Appends handed to the WAL thread and not answered yet.
     pub(crate) appends_in_flight: usize,
+    /// Committed entries handed to the apply thread and not answered yet, in messages.
+    pub(crate) applies_in_flight: usize,
     leader: u64,
     /// The only voter does not wait for an election timeout.
     campaigns_at_once: bool,
@@ -82,6 +84,7 @@ impl Driver {
             rounds: VecDeque::new(),
             next_round: 1,
             appends_in_flight: 0,
+            applies_in_flight: 0,
             leader: 0,
             campaigns_at_once: true,
         }
@@ -109,6 +112,16 @@ impl Driver {
         self.leader != 0
     }
 
+    /// Whether this member is the cluster's only voter.
+    pub(crate) fn is_sole_voter(&self) -> bool {
+        self.published.is_sole_voter.load(Ordering::Relaxed)
+    }
+
+    /// Whether the core has nothing to hand out.
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.raw.has_ready()
+    }
+
     /// One tick of the logical clock.
     pub(crate) fn tick(&mut self) {
         self.raw.tick();
@@ -121,7 +134,8 @@ impl Driver {
                 self.appends_in_flight -= jobs;
                 self.release(responses);
             }
-            Event::Applied { responses } => {
+            Event::Applied { jobs, responses } => {
+                self.applies_in_flight -= jobs;
                 self.release(responses);
                 // The core does not campaign while a conf change waits to be applied: now it may.
                 self.campaign_alone();
@@ -217,8 +231,7 @@ impl Driver {
     /// Shortens the log in memory behind what is applied, when it holds more bytes than it may.
     pub(crate) fn trim_log(&self) {
         // The only voter keeps next to nothing: there is nobody to catch up.
-        let sole = self.published.is_sole_voter.load(Ordering::Relaxed);
-        let bytes = if sole {
+        let bytes = if self.is_sole_voter() {
             SOLE_VOTER_LOG_BYTES
         } else {
             self.bounds.bytes
@@ -240,8 +253,7 @@ impl Driver {
 
     /// The only voter need not wait for a timeout: nobody else can lead.
     fn campaign_alone(&mut self) {
-        let sole = self.published.is_sole_voter.load(Ordering::Relaxed);
-        if !sole || self.leader != 0 || !self.campaigns_at_once {
+        if !self.is_sole_voter() || self.leader != 0 || !self.campaigns_at_once {
             return;
         }
         let result = self.raw.campaign();

@@ -25,7 +25,10 @@ pub(crate) enum Event {
         responses: Vec<Message>,
     },
     /// Committed entries were applied.
-    Applied { responses: Vec<Message> },
+    Applied {
+        jobs: usize,
+        responses: Vec<Message>,
+    },
     /// The apply thread met a conf change and waits for the configuration after it.
     ApplyConfChange {
         change: ConfChangeV2,

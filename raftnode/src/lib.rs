@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod applied;
+mod apply_thread;
 mod bootstrap;
 mod driver;
 mod error;

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use varve_proto::raftpb::{ConfChange, Message};
 use varve_raft::{Config as RaftConfig, RawNode, ReadOnlyOption, SeededJitter};
 
+use crate::apply_thread::{ApplyThread, ApplyWork};
 use crate::bootstrap::Bootstrapped;
 use crate::driver::{Driver, LogBounds};
 use crate::error::{Error, RequestError, Result};
@@ -20,7 +21,7 @@ use crate::mailbox::{Mailbox, Refused};
 use crate::snapshotter::{Job as SnapshotJob, SnapshotThread};
 use crate::state_machine::{Observer, StateMachine, Transport};
 use crate::status::{Published, Status};
-use crate::threads::{ApplyThread, RaftThread, WalThread};
+use crate::threads::{RaftThread, WalThread};
 
 /// How a member runs.
 #[derive(Clone, Debug)]
@@ -120,6 +121,14 @@ impl Node {
             config.election_ticks,
         );
 
+        let apply = Arc::new(Mutex::new(ApplyWork {
+            state_machine,
+            published: Arc::clone(&published),
+            snapshot_jobs: Arc::clone(&snapshot_jobs),
+            snapshot_count: config.snapshot_count,
+            snapshot_index: boot.snapshot_index,
+            conf_state: boot.conf_state,
+        }));
         let raft_thread = RaftThread {
             driver,
             events: Arc::clone(&raft),
@@ -127,6 +136,7 @@ impl Node {
             apply_jobs: Arc::clone(&apply_jobs),
             snapshot_jobs: Arc::clone(&snapshot_jobs),
             writer: Arc::clone(&writer),
+            apply: Arc::clone(&apply),
             observer: Arc::clone(&observer),
             tick: config.tick,
             election_ticks: config.election_ticks,
@@ -139,13 +149,8 @@ impl Node {
         };
         let apply_thread = ApplyThread {
             jobs: apply_jobs,
-            state_machine,
+            work: apply,
             raft: Arc::clone(&raft),
-            published: Arc::clone(&published),
-            snapshot_jobs: Arc::clone(&snapshot_jobs),
-            snapshot_count: config.snapshot_count,
-            snapshot_index: boot.snapshot_index,
-            conf_state: boot.conf_state,
         };
         let snapshot_thread = SnapshotThread {
             jobs: snapshot_jobs,

@@ -1,23 +1,24 @@
-//! The loops of the raft, the WAL and the apply thread.
+//! The loops of the raft and the WAL thread.
+//!
+//! With one request at a time the raft thread does the others' work itself: a queue of one is written
+//! to the WAL here, and in a cluster of one voter applied here too, which saves four thread switches a
+//! request. With more they run beside each other.
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use varve_proto::raftpb::{
-    ConfChangeV2, ConfState, Entry, EntryType, Message, Snapshot, SnapshotMetadata,
-};
+use parking_lot::Mutex;
+use varve_proto::raftpb::{Entry, EntryType, Message};
 
+use crate::apply_thread::ApplyWork;
 use crate::driver::{Driver, Work, take_responses};
 use crate::event::Event;
 use crate::log_writer::{AppendJob, LogWriter};
 use crate::mailbox::Mailbox;
 use crate::snapshotter::Job as SnapshotJob;
-use crate::state_machine::{Fatal, Observer, Reconfigure, StateMachine};
-use crate::status::Published;
+use crate::state_machine::{Fatal, Observer};
 
-/// Completions of fewer bytes than this do not wake the raft thread by themselves: it learns of them
-/// at its next turn, at the latest with the next tick.
-const QUIET_BYTES: usize = 256 << 10;
+/// Entries of more bytes than this are not applied on the raft thread.
+const INLINE_APPLY_BYTES: usize = 64 << 10;
 
 pub(crate) struct RaftThread {
     pub(crate) driver: Driver,
@@ -26,6 +27,7 @@ pub(crate) struct RaftThread {
     pub(crate) apply_jobs: Arc<Mailbox<Message>>,
     pub(crate) snapshot_jobs: Arc<Mailbox<SnapshotJob>>,
     pub(crate) writer: Arc<LogWriter>,
+    pub(crate) apply: Arc<Mutex<ApplyWork>>,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) tick: Duration,
     pub(crate) election_ticks: usize,
@@ -71,28 +73,38 @@ impl RaftThread {
                     event => self.driver.inside(event),
                 }
             }
-            let few = outside.len() <= 1;
+            let alone = outside.len() <= 1;
             self.driver.outside(outside.drain(..));
-            self.hand_out(&mut work, few)?;
+            self.hand_out(&mut work, alone)?;
             if let Some(error) = self.driver.failure() {
                 return Err(error.clone().into());
             }
         }
     }
 
-    /// Passes on what the core wants done. With `few` requests in this turn and an idle WAL thread the
-    /// write happens here: handing it over would cost two thread switches and win nothing.
-    fn hand_out(&mut self, work: &mut Work, few: bool) -> Result<(), Fatal> {
+    /// Passes on what the core wants done. `alone` says that this turn had one request at most.
+    fn hand_out(&mut self, work: &mut Work, alone: bool) -> Result<(), Fatal> {
         loop {
             self.driver.ready(work);
             for apply in work.applies.drain(..) {
-                self.apply_jobs.push(apply);
+                if alone && self.may_apply_inline(&apply) {
+                    self.apply.lock().apply_normal(&apply.entries)?;
+                    self.driver.release(apply.responses);
+                } else {
+                    self.driver.applies_in_flight += 1;
+                    self.apply_jobs.push(apply);
+                }
             }
             work.appends.retain(|job| !self.writer.defer(job));
             if work.appends.is_empty() {
-                return Ok(());
+                if self.driver.is_idle() {
+                    return Ok(());
+                }
+                continue;
             }
-            if !few || self.driver.appends_in_flight > 0 {
+            // Without peers nothing else wants the raft thread while a batch is synced.
+            let inline = alone || self.driver.is_sole_voter();
+            if !inline || self.driver.appends_in_flight > 0 {
                 self.driver.appends_in_flight += work.appends.len();
                 for job in work.appends.drain(..) {
                     self.wal_jobs.push(job);
@@ -104,6 +116,18 @@ impl RaftThread {
             self.observer.wal_written(written);
             self.driver.release(take_responses(&mut jobs));
         }
+    }
+
+    /// The apply thread has nothing to do, and these entries need nobody but the state machine.
+    fn may_apply_inline(&self, apply: &Message) -> bool {
+        let bytes = |e: &Entry| e.data.as_ref().map_or(0, bytes::Bytes::len);
+        self.driver.applies_in_flight == 0
+            && self.driver.is_sole_voter()
+            && apply
+                .entries
+                .iter()
+                .all(|e| e.r#type == EntryType::EntryNormal as i32)
+            && apply.entries.iter().map(bytes).sum::<usize>() <= INLINE_APPLY_BYTES
     }
 }
 
@@ -135,109 +159,5 @@ impl WalThread {
                 Err(error) => return self.raft.push(Event::Failed(Box::new(error))),
             }
         }
-    }
-}
-
-pub(crate) struct ApplyThread {
-    pub(crate) jobs: Arc<Mailbox<Message>>,
-    pub(crate) state_machine: Box<dyn StateMachine>,
-    pub(crate) raft: Arc<Mailbox<Event>>,
-    pub(crate) published: Arc<Published>,
-    pub(crate) snapshot_jobs: Arc<Mailbox<SnapshotJob>>,
-    pub(crate) snapshot_count: u64,
-    pub(crate) snapshot_index: u64,
-    pub(crate) conf_state: ConfState,
-}
-
-impl ApplyThread {
-    pub(crate) fn run(mut self) {
-        if let Err(error) = self.serve() {
-            self.raft.push(Event::Failed(error));
-        }
-    }
-
-    fn serve(&mut self) -> Result<(), Fatal> {
-        let (mut jobs, mut none) = (Vec::new(), Vec::new());
-        let mut quiet_bytes = 0;
-        loop {
-            self.jobs.drain(&mut jobs, &mut none, false, None);
-            if jobs.is_empty() {
-                return Ok(());
-            }
-            for job in &jobs {
-                quiet_bytes += self.apply(&job.entries)?;
-            }
-            let responses = take_responses(&mut jobs);
-            jobs.clear();
-            let event = Event::Applied { responses };
-            if quiet_bytes < QUIET_BYTES {
-                self.raft.push_quietly(event);
-            } else {
-                quiet_bytes = 0;
-                self.raft.push(event);
-            }
-        }
-    }
-
-    /// Applies entries and returns their size; starts a raft snapshot when one is due.
-    fn apply(&mut self, entries: &[Entry]) -> Result<usize, Fatal> {
-        let Some(last) = entries.last() else {
-            return Ok(0);
-        };
-        let mut raft = RaftHandle {
-            raft: &self.raft,
-            conf_state: &mut self.conf_state,
-        };
-        self.state_machine.apply(entries, &mut raft)?;
-        self.published
-            .applied_term
-            .store(last.term, Ordering::SeqCst);
-        self.published.applied.advance(last.index);
-        if last.index - self.snapshot_index > self.snapshot_count {
-            self.start_snapshot(last.index, last.term)?;
-        }
-        let changes = entries
-            .iter()
-            .any(|e| e.r#type != EntryType::EntryNormal as i32);
-        let bytes: usize = entries
-            .iter()
-            .map(|e| e.data.as_ref().map_or(0, bytes::Bytes::len))
-            .sum();
-        // After a conf change the core must learn at once that it was applied.
-        Ok(if changes { QUIET_BYTES } else { bytes })
-    }
-
-    fn start_snapshot(&mut self, index: u64, term: u64) -> Result<(), Fatal> {
-        let pending = self.state_machine.snapshot()?;
-        let metadata = SnapshotMetadata {
-            conf_state: self.conf_state.clone(),
-            index,
-            term,
-        };
-        let snapshot = Snapshot {
-            data: Some(pending.data),
-            metadata,
-        };
-        self.snapshot_index = index;
-        self.snapshot_jobs.push(SnapshotJob {
-            snapshot,
-            make_durable: pending.make_durable,
-        });
-        Ok(())
-    }
-}
-
-struct RaftHandle<'a> {
-    raft: &'a Mailbox<Event>,
-    conf_state: &'a mut ConfState,
-}
-
-impl Reconfigure for RaftHandle<'_> {
-    fn apply_conf_change(&mut self, change: ConfChangeV2) -> Result<ConfState, Fatal> {
-        let (reply, answer) = std::sync::mpsc::sync_channel(1);
-        self.raft.push(Event::ApplyConfChange { change, reply });
-        let conf_state = answer.recv().map_err(|_| "the raft thread has stopped")?;
-        self.conf_state.clone_from(&conf_state);
-        Ok(conf_state)
     }
 }
