@@ -57,10 +57,14 @@ impl RangeOptions {
         }
     }
 
-    /// Asks for all keys that begin with `prefix`.
+    /// Asks for all keys that begin with `prefix`; for an empty one, as etcd's clients do, from the
+    /// smallest key there can be.
     pub fn prefix(prefix: impl Into<Bytes>) -> Self {
-        let key = prefix.into();
+        let mut key = prefix.into();
         let end = prefix_end(&key);
+        if key.is_empty() {
+            key = Bytes::from_static(b"\0");
+        }
         Self {
             key,
             end,

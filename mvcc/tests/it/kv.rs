@@ -19,7 +19,10 @@ fn a_fresh_store_stands_at_revision_1_and_has_all_buckets() {
     assert_eq!(store.read().range(&all()).unwrap().count, 0);
     let buckets = store.backend().view().buckets().unwrap();
     let names: Vec<&[u8]> = buckets.iter().map(|name| &name[..]).collect();
-    assert_eq!(names, schema::ALL_BUCKETS.map(|bucket| bucket.as_bytes()));
+    assert_eq!(
+        names,
+        schema::ALL_BUCKETS.map(varve_backend::Bucket::as_bytes)
+    );
 }
 
 #[test]

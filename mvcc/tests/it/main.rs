@@ -3,9 +3,12 @@
     clippy::unwrap_used,
     reason = "helpers of tests stand outside of tests"
 )]
+#![expect(clippy::print_stdout, reason = "tests that skip say why")]
 
 mod compaction_hashes;
+mod crash;
 mod etcd_model;
+mod golden;
 mod model;
 mod watch;
 mod watch_model;

@@ -28,7 +28,7 @@ pub(crate) enum Step {
         limit: u8,
     },
     Compact(u8),
-    StepCompaction(u8),
+    Advance(u8),
     Hash(u8),
     View,
     Reopen,
@@ -53,7 +53,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (0u8..16, 0u8..16, any::<u8>(), 0u8..5)
             .prop_map(|(key, len, back, limit)| Step::Range { key, len, back, limit }),
         3 => any::<u8>().prop_map(Step::Compact),
-        6 => any::<u8>().prop_map(Step::StepCompaction),
+        6 => any::<u8>().prop_map(Step::Advance),
         3 => any::<u8>().prop_map(Step::Hash),
         1 => Just(Step::View),
         1 => Just(Step::Reopen),
@@ -199,7 +199,7 @@ fn run(steps: Vec<Step>) {
                     compacting = true;
                 }
             }
-            Step::StepCompaction(steps) => {
+            Step::Advance(steps) => {
                 for _ in 0..steps {
                     compacting &= store.step_compaction().unwrap();
                 }

@@ -233,9 +233,9 @@ fn run(steps: Vec<Step>) {
                     end: if len == 0 { Bytes::new() } else { end },
                     key,
                     start_revision,
-                    no_put: flags & 7 == 7,
-                    no_delete: flags & 24 == 24,
-                    prev_kv: flags & 32 == 32,
+                    no_put: flags & 0b111 == 0b111,
+                    no_delete: flags & 0b11_000 == 0b11_000,
+                    prev_kv: flags & 0b100_000 != 0,
                 };
                 let empty = !options.end.is_empty() && options.end <= options.key;
                 let created = client.stream.watch(options.clone());
