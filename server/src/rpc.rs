@@ -29,6 +29,7 @@ mod method;
 mod service;
 mod status;
 mod stream;
+mod tasks;
 
 pub use body::{HttpBody, ResponseBody};
 pub use conn::{ConnOptions, Endpoint, HttpHandler};

@@ -1,6 +1,7 @@
 //! Listeners and connections: HTTP/1 and HTTP/2 on one port.
 //!
-//! One task per connection; hyper makes one more per HTTP/2 request. All on the caller's runtime.
+//! One task per connection on the caller's runtime, which runs the connection's calls as well
+//! (`tasks`).
 //!
 //! # Failure model
 //!
@@ -19,7 +20,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -30,6 +31,7 @@ use tokio::task::JoinSet;
 use super::body::{HttpBody, ResponseBody};
 use super::context::Peer;
 use super::service::{self, Services};
+use super::tasks::StreamTasks;
 
 /// HTTP/2 receive window of a stream: more than a request of default size needs, so that none
 /// waits for a window update.
@@ -88,7 +90,6 @@ pub struct Endpoint<S> {
     services: Arc<S>,
     http: Arc<dyn HttpHandler>,
     options: ConnOptions,
-    builder: Builder<TokioExecutor>,
 }
 
 impl<S> fmt::Debug for Endpoint<S> {
@@ -102,24 +103,28 @@ impl<S> fmt::Debug for Endpoint<S> {
 impl<S: Services> Endpoint<S> {
     /// An endpoint that serves nobody yet.
     pub fn new(services: Arc<S>, http: Arc<dyn HttpHandler>, options: ConnOptions) -> Arc<Self> {
-        let mut builder = Builder::new(TokioExecutor::new());
+        Arc::new(Self {
+            services,
+            http,
+            options,
+        })
+    }
+
+    /// How a connection is served; its streams run where `executor` runs them.
+    fn builder(&self, executor: StreamTasks) -> Builder<StreamTasks> {
+        let mut builder = Builder::new(executor);
         builder.http1().timer(TokioTimer::new());
         builder
             .http2()
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .max_concurrent_streams(options.max_concurrent_streams)
-            .keep_alive_interval(options.keepalive_interval)
-            .keep_alive_timeout(options.keepalive_timeout)
+            .max_concurrent_streams(self.options.max_concurrent_streams)
+            .keep_alive_interval(self.options.keepalive_interval)
+            .keep_alive_timeout(self.options.keepalive_timeout)
             // grpc-go sends no date, and no client of etcd looks at one.
             .auto_date_header(false);
-        Arc::new(Self {
-            services,
-            http,
-            options,
-            builder,
-        })
+        builder
     }
 
     /// Serves `listener` until `stop` becomes true or its sender is gone, then lets open calls end
@@ -200,15 +205,17 @@ impl<S: Services> Endpoint<S> {
             let peer = peer.clone();
             async move { Ok::<_, Infallible>(endpoint.answer(request, peer).await) }
         });
-        let connection = self
-            .builder
-            .serve_connection_with_upgrades(TokioIo::new(io), service);
+        let tasks = StreamTasks::default();
+        let builder = self.builder(tasks.clone());
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(io), service);
         let mut connection = pin!(connection);
+        let mut running = tasks.running();
         let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
+            biased;
+            ended = running.beside(connection.as_mut()) => ended,
             () = stopped(stop) => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                running.beside(connection).await
             }
         };
         if let Err(error) = ended {
