@@ -199,7 +199,7 @@ impl Content {
             return vec![self];
         }
         let (shrunk, appended) = (self.shrunk, self.appended);
-        let plan = Plan::new(total, fill, appended);
+        let plan = Plan::new(total, fill, appended, shrunk);
         let make = |items| Self {
             items,
             shrunk,
@@ -227,7 +227,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(total: usize, fill: Fill, appended: bool) -> Self {
+    fn new(total: usize, fill: Fill, appended: bool, shrunk: bool) -> Self {
         if appended {
             let limit = fill.page_size * fill.append_percent / 100;
             return Self {
@@ -235,7 +235,13 @@ impl Plan {
                 limit,
             };
         }
-        let pieces = total.div_ceil(fill.page_size * SPLIT_PERCENT / 100).max(2);
+        // Where keys go away, none are expected to come in between soon: fill up as if appended.
+        let percent = if shrunk {
+            fill.append_percent
+        } else {
+            SPLIT_PERCENT
+        };
+        let pieces = total.div_ceil(fill.page_size * percent / 100).max(2);
         Self {
             share: total.div_ceil(pieces),
             limit: fill.page_size,

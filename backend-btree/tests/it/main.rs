@@ -11,3 +11,4 @@ mod crash;
 mod damage;
 mod golden;
 mod model;
+mod space;

@@ -1,0 +1,227 @@
+//! Space comes back: in ordinary commits, with `reclaim`, and across a restart.
+use bytes::Bytes;
+use varve_backend::{Batch, Engine, Snapshot};
+use varve_backend_btree::BtreeOptions;
+use varve_vfs::{DynFs, OpenOptions, SimFs};
+
+use crate::common::{KEY, META, content, open, revision, revisions};
+
+const DB: &str = "/db";
+
+fn options() -> BtreeOptions {
+    BtreeOptions {
+        grow_bytes: 1 << 16,
+        ..BtreeOptions::default()
+    }
+}
+
+/// 10000 revisions of 300 bytes of which every tenth is kept.
+fn thinned(fs: &DynFs) -> varve_backend_btree::BtreeEngine {
+    let db = open(fs, DB.as_ref(), options());
+    (0..20).for_each(|n| db.commit(&revisions(n * 500, n * 500 + 500, 300)).unwrap());
+    for part in 0..10 {
+        let mut batch = Batch::new();
+        let all = part * 1000..part * 1000 + 1000;
+        all.filter(|n| n % 10 != 0)
+            .for_each(|n| batch.delete(KEY, revision(n)));
+        db.commit(&batch).unwrap();
+    }
+    db
+}
+
+fn live_bytes(snapshot: &dyn Snapshot) -> u64 {
+    let all = content(snapshot).unwrap();
+    all.values()
+        .flatten()
+        .map(|(k, v)| 16 + k.len() as u64 + v.len() as u64)
+        .sum()
+}
+
+#[test]
+fn reclaim_leaves_a_file_within_a_third_of_what_lives() {
+    let fs = SimFs::new().shared();
+    let db = thinned(&fs);
+    let before = content(&db.btree_snapshot()).unwrap();
+    let done = db.reclaim().unwrap();
+    assert!(done.bytes_after < done.bytes_before);
+    let live = live_bytes(&db.btree_snapshot());
+    let len = fs.metadata(DB.as_ref()).unwrap().len_bytes;
+    assert_eq!(len, done.bytes_after);
+    assert!(
+        len * 10 < live * 13,
+        "{len} bytes of file for {live} that live"
+    );
+    assert!(db.check().is_sound());
+    assert_eq!(content(&db.btree_snapshot()).unwrap(), before);
+}
+
+#[test]
+fn ordinary_commits_shrink_the_file_by_themselves() {
+    let fs = SimFs::new().shared();
+    let db = thinned(&fs);
+    let before = fs.metadata(DB.as_ref()).unwrap().len_bytes;
+    for n in 0..200u64 {
+        let mut batch = Batch::new();
+        batch.put(
+            META,
+            "consistent_index".into(),
+            Bytes::copy_from_slice(&n.to_be_bytes()),
+        );
+        db.commit(&batch).unwrap();
+        if n % 20 == 0 {
+            assert!(db.check().is_sound());
+        }
+    }
+    let sizes = db.sizes();
+    let live = live_bytes(&db.btree_snapshot());
+    assert!(
+        sizes.total_bytes < live * 2,
+        "{} bytes for {live} that live",
+        sizes.total_bytes
+    );
+    let after = fs.metadata(DB.as_ref()).unwrap().len_bytes;
+    assert!(after * 2 < before, "{before} bytes became {after}");
+}
+
+#[test]
+fn a_reader_that_stays_costs_only_what_it_can_see() {
+    let fs = SimFs::new().shared();
+    let db = open(&fs, DB.as_ref(), options());
+    db.commit(&revisions(0, 2000, 100)).unwrap();
+    let held = db.btree_snapshot();
+    let start = db.sizes().total_bytes;
+    let want = content(&held).unwrap();
+    // The same 2000 revisions rewritten 50 times: without releasing what came and went after the reader
+    // the file would be 50 times as long.
+    for _ in 0..50 {
+        db.commit(&revisions(0, 2000, 100)).unwrap();
+        drop(db.btree_snapshot());
+    }
+    let grown = db.sizes().total_bytes;
+    assert!(grown < 4 * start, "{start} bytes became {grown}");
+    assert_eq!(content(&held).unwrap(), want);
+}
+
+fn with_sidecar() -> BtreeOptions {
+    BtreeOptions {
+        freelist_sidecar: true,
+        ..options()
+    }
+}
+
+fn sidecar_exists(fs: &DynFs) -> bool {
+    fs.exists("/db.freelist".as_ref()).unwrap()
+}
+
+/// A file with many leaves and free pages, cleanly closed; its free bytes.
+fn closed(fs: &DynFs) -> u64 {
+    let db = open(fs, DB.as_ref(), with_sidecar());
+    (0..10).for_each(|n| db.commit(&revisions(n * 500, n * 500 + 500, 300)).unwrap());
+    db.commit(&revisions(1000, 1300, 10)).unwrap();
+    let free = db.check().free_pages * db.page_size();
+    assert!(free > 0);
+    db.close().unwrap();
+    assert!(sidecar_exists(fs));
+    free
+}
+
+fn free_bytes(db: &varve_backend_btree::BtreeEngine) -> u64 {
+    let sizes = db.sizes();
+    sizes.total_bytes - sizes.in_use_bytes
+}
+
+/// A leaf in the middle is damaged: whoever walks the tree stumbles over it, whoever believes the
+/// sidecar does not.
+fn damage_a_leaf(fs: &DynFs) {
+    let file = fs.open(DB.as_ref(), OpenOptions::read_write()).unwrap();
+    let mut page = 40;
+    loop {
+        let mut header = [0; 16];
+        file.read_exact_at(&mut header, page * 4096).unwrap();
+        if header[..8] == page.to_le_bytes() && header[8] == 2 {
+            break;
+        }
+        page += 1;
+    }
+    file.write_all_at(&[0xff; 8], page * 4096).unwrap();
+}
+
+#[test]
+fn a_sidecar_replaces_the_walk_and_is_used_once() {
+    let fs = SimFs::new().shared();
+    let free = closed(&fs);
+    damage_a_leaf(&fs);
+    let db = open(&fs, DB.as_ref(), with_sidecar());
+    assert_eq!(free_bytes(&db), free);
+    assert!(!sidecar_exists(&fs));
+    // What it said was true: new pages go where nothing is.
+    let mut batch = Batch::new();
+    batch.put(META, "k".into(), vec![1; 100_000].into());
+    db.commit(&batch).unwrap();
+    assert_eq!(
+        db.check().errors.len(),
+        1,
+        "only the leaf this test damaged"
+    );
+    std::mem::drop(db);
+}
+
+#[test]
+fn without_a_sidecar_the_walk_finds_the_damage() {
+    let fs = SimFs::new().shared();
+    closed(&fs);
+    damage_a_leaf(&fs);
+    fs.remove_file("/db.freelist".as_ref()).unwrap();
+    let error = varve_backend_btree::BtreeEngine::open(fs, DB, with_sidecar()).unwrap_err();
+    assert!(error.is_corruption());
+}
+
+#[test]
+fn a_sidecar_of_another_state_or_a_damaged_one_is_ignored() {
+    let fs = SimFs::new().shared();
+    closed(&fs);
+    let old = fs.read("/db.freelist".as_ref()).unwrap();
+    let put = |bytes: &[u8]| {
+        let file = fs
+            .open("/db.freelist".as_ref(), OpenOptions::create_truncate())
+            .unwrap();
+        file.write_all_at(bytes, 0).unwrap();
+    };
+    // Somebody who knows nothing of sidecars commits; the old one comes back from a backup.
+    let db = open(&fs, DB.as_ref(), options());
+    assert!(
+        !sidecar_exists(&fs),
+        "removed even by those who do not use it"
+    );
+    db.commit(&revisions(9000, 9400, 100)).unwrap();
+    let truth = db.check().free_pages * db.page_size();
+    drop(db);
+    put(&old);
+    let db = open(&fs, DB.as_ref(), with_sidecar());
+    assert_eq!(free_bytes(&db), truth);
+    db.close().unwrap();
+    drop(db);
+    let good = fs.read("/db.freelist".as_ref()).unwrap();
+    for at in 0..good.len() {
+        let mut bad = good.clone();
+        bad[at] ^= 0x40;
+        put(&bad);
+        let db = open(&fs, DB.as_ref(), options());
+        assert_eq!(free_bytes(&db), truth);
+        drop(db);
+        put(&good[..at]);
+        let db = open(
+            &fs,
+            DB.as_ref(),
+            BtreeOptions {
+                read_only: false,
+                ..with_sidecar()
+            },
+        );
+        assert_eq!(free_bytes(&db), truth, "{at} bytes");
+        drop(db);
+        put(&bad);
+        let db = open(&fs, DB.as_ref(), with_sidecar());
+        assert_eq!(free_bytes(&db), truth, "byte {at}");
+    }
+}
