@@ -18,3 +18,6 @@ mod etcdctl;
 mod golden;
 mod harness;
 mod limits;
+mod opens;
+mod services;
+mod watch;
