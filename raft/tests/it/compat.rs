@@ -13,10 +13,10 @@ fn varint(field: u8, value: u64) -> Vec<u8> {
     let mut out = vec![field << 3];
     let mut rest = value;
     while rest >= 0x80 {
-        out.push((rest & 0x7f) as u8 | 0x80);
+        out.push(rest.to_le_bytes()[0] | 0x80);
         rest >>= 7;
     }
-    out.push(rest as u8);
+    out.push(rest.to_le_bytes()[0]);
     out
 }
 

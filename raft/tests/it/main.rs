@@ -1,6 +1,7 @@
 //! Integration tests: etcd's conformance corpora, own scenarios in the same language, and properties.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
+mod async_writes;
 mod compat;
 mod confchange_corpus;
 mod datadriven;

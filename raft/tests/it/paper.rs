@@ -181,7 +181,8 @@ fn a_node_without_a_leader_campaigns_in_a_new_term_and_votes_for_itself() {
 fn a_majority_of_votes_wins_and_a_majority_of_refusals_loses() {
     use StateRole::{Candidate, Follower, Leader};
     // voters, votes (beside its own), role then
-    let table: [(u64, &[(u64, bool)], StateRole); 10] = [
+    type Row<'a> = (u64, &'a [(u64, bool)], StateRole);
+    let table: [Row<'_>; 10] = [
         (1, &[], Leader),
         (3, &[(2, true), (3, true)], Leader),
         (3, &[(2, true)], Leader),
@@ -282,7 +283,7 @@ fn members_with_different_seeds_rarely_campaign_together() {
         let ticks_of = |id: u64| {
             let jitter = Box::new(varve_raft::SeededJitter::new(seed * 10 + id));
             let mut node = Lone::new(storage(&[]), Config { jitter, ..plain(1) });
-            (1..).find(|_| {
+            (1..100).find(|_| {
                 node.raw.tick();
                 node.role() != StateRole::Follower
             })

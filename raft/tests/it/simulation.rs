@@ -48,9 +48,9 @@ fn config(id: u64, seed: u64) -> Config {
     Config {
         election_tick: 5,
         async_storage_writes: true,
-        max_size_per_msg: if seed % 3 == 0 { 0 } else { 100 },
-        max_committed_size_per_ready: if seed % 2 == 0 { 60 } else { 0 },
-        max_inflight_msgs: if seed % 5 == 0 { 2 } else { 16 },
+        max_size_per_msg: if seed.is_multiple_of(3) { 0 } else { 100 },
+        max_committed_size_per_ready: if seed.is_multiple_of(2) { 60 } else { 0 },
+        max_inflight_msgs: if seed.is_multiple_of(5) { 2 } else { 16 },
         pre_vote: seed & 1 != 0,
         check_quorum: seed & 2 != 0,
         step_down_on_removal: seed & 4 != 0,
