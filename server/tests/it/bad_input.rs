@@ -229,7 +229,11 @@ fn torn_logs_are_repaired_and_corrupt_ones_refused() {
             }
         };
         let case = name.split('-').nth(1).unwrap();
-        if opens(case) {
+        if case == "G" && is_varve() {
+            // The database holds entries that the repaired log lost (docs/differences.md).
+            let refused = member.start_refused();
+            assert_says(&refused, &["raft index 29", "ends at 14", "member/snap/db"]);
+        } else if opens(case) {
             let server = member.start();
             let state = block_on(async { State::of(&mut Client::connect(&server).await).await });
             assert_eq!((state.revision, state.kvs.len()), (21, 9), "{name}");
