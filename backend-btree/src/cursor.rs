@@ -75,6 +75,22 @@ impl<'a> Cursor<'a> {
         self.stack.last().map(|(node, index)| (node, *index))
     }
 
+    /// Moves to the first key of the next leaf.
+    pub(crate) fn next_leaf(&mut self) -> Result<()> {
+        if let Some((node, index)) = self.stack.last_mut() {
+            *index = node.count();
+        }
+        self.skip_forward()
+    }
+
+    /// Moves to the last key of the leaf before.
+    pub(crate) fn previous_leaf(&mut self) -> Result<()> {
+        if let Some((_, index)) = self.stack.last_mut() {
+            *index = 0;
+        }
+        self.back()
+    }
+
     pub(crate) fn forward(&mut self) -> Result<()> {
         if let Some((_, index)) = self.stack.last_mut() {
             *index += 1;

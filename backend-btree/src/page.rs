@@ -34,6 +34,8 @@ pub(crate) struct Pages {
 }
 
 /// Damage found at a place of the file.
+#[cold]
+#[inline(never)]
 pub(crate) fn corrupt(
     path: &Path,
     offset: u64,
@@ -230,6 +232,8 @@ impl<'a> Node<'a> {
     }
 
     /// An error at `at` bytes behind this node's header.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn corrupt(
         &self,
         at: usize,
@@ -252,88 +256,119 @@ impl<'a> Node<'a> {
         Ok(())
     }
 
-    fn element_at(&self, index: usize) -> usize {
-        self.base + HEADER_LEN + index * ELEMENT_LEN
+    /// The element array; its length was checked when the node was made.
+    fn elements(&self) -> &[[u8; ELEMENT_LEN]] {
+        let from = self.base + HEADER_LEN;
+        let bytes = self
+            .page
+            .get(from..from + self.count() * ELEMENT_LEN)
+            .unwrap_or(&[]);
+        bytes.as_chunks().0
     }
 
-    fn element(&self, index: usize) -> Result<&[u8]> {
-        let at = self.element_at(index);
+    fn element(&self, index: usize) -> Option<&[u8; ELEMENT_LEN]> {
+        self.elements().get(index)
+    }
+
+    /// Where `len` bytes lie that begin `pos` bytes behind the start of element `index`, if all of them
+    /// are inside the page.
+    fn data(&self, index: usize, pos: u32, len: u32) -> Option<Range<usize>> {
+        let element = self.base + HEADER_LEN + index * ELEMENT_LEN;
+        let start = element.checked_add(usize::try_from(pos).ok()?)?;
+        let end = start.checked_add(usize::try_from(len).ok()?)?;
+        (end <= self.end).then_some(start..end)
+    }
+
+    /// What is wrong with an element that has no place.
+    #[cold]
+    #[inline(never)]
+    fn bad_element(&self, index: usize) -> Error {
+        let at = HEADER_LEN + index * ELEMENT_LEN;
         if index >= self.count() {
-            return Err(self.corrupt(10, "element", format!("below {}", self.count()), index));
+            return self.corrupt(10, "element", format!("below {}", self.count()), index);
         }
-        self.page
-            .get(at..at + ELEMENT_LEN)
-            .ok_or_else(|| self.corrupt(0, "element array", "inside the page", index))
-    }
-
-    /// A range of `len` bytes at `start`, if it lies behind the elements and inside the page.
-    fn data(&self, index: usize, start: usize, len: u32) -> Result<Range<usize>> {
-        let end = usize::try_from(len)
-            .ok()
-            .and_then(|len| start.checked_add(len));
-        match end {
-            Some(end) if end <= self.end => Ok(start..end),
-            _ => {
-                let at = self.element_at(index) - self.base;
-                let expected = format!("data inside the page of {} bytes", self.end - self.base);
-                Err(self.corrupt(at, "element", expected, format!("{len} bytes at {start}")))
-            }
-        }
-    }
-
-    fn key_range(&self, index: usize, pos: u32, len: u32) -> Result<Range<usize>> {
-        let pos = usize::try_from(pos).unwrap_or(usize::MAX);
-        self.data(index, self.element_at(index).saturating_add(pos), len)
+        let expected = format!("data inside the page of {} bytes", self.end - self.base);
+        let found = self.element(index).map(|e| e.escape_ascii().to_string());
+        self.corrupt(at, "element", expected, found.unwrap_or_default())
     }
 
     /// Only the flags of a leaf element: does not touch keys or values.
     pub(crate) fn flags(&self, index: usize) -> Result<ElementFlags> {
-        LeafElement::decode(self.element(index)?)
+        self.element(index)
+            .and_then(|bytes| LeafElement::decode(bytes))
             .map(|element| ElementFlags(element.flags))
-            .ok_or_else(|| self.corrupt(0, "leaf element", "16 bytes", "less"))
+            .ok_or_else(|| self.bad_element(index))
     }
 
-    pub(crate) fn leaf(&self, index: usize) -> Result<LeafEntry> {
-        let element = LeafElement::decode(self.element(index)?)
-            .ok_or_else(|| self.corrupt(0, "leaf element", "16 bytes", "less"))?;
-        let key = self.key_range(index, element.pos, element.key_len)?;
-        let value = self.data(index, key.end, element.value_len)?;
-        Ok(LeafEntry {
+    fn leaf_entry(&self, index: usize) -> Option<LeafEntry> {
+        let element = LeafElement::decode(self.element(index)?)?;
+        let key = self.data(index, element.pos, element.key_len)?;
+        let end = key
+            .end
+            .checked_add(usize::try_from(element.value_len).ok()?)?;
+        let value = key.end..end;
+        (end <= self.end).then_some(LeafEntry {
             flags: element.flags,
             key,
             value,
         })
     }
 
+    pub(crate) fn leaf(&self, index: usize) -> Result<LeafEntry> {
+        self.leaf_entry(index)
+            .ok_or_else(|| self.bad_element(index))
+    }
+
     /// Key range and child of a branch element.
     pub(crate) fn branch(&self, index: usize) -> Result<(Range<usize>, u64)> {
-        let element = BranchElement::decode(self.element(index)?)
-            .ok_or_else(|| self.corrupt(0, "branch element", "16 bytes", "less"))?;
-        Ok((
-            self.key_range(index, element.pos, element.key_len)?,
-            element.child,
-        ))
+        let place = |element: BranchElement| {
+            Some((
+                self.data(index, element.pos, element.key_len)?,
+                element.child,
+            ))
+        };
+        self.element(index)
+            .and_then(|bytes| BranchElement::decode(bytes))
+            .and_then(place)
+            .ok_or_else(|| self.bad_element(index))
     }
 
     pub(crate) fn bytes(&self, range: &Range<usize>) -> &[u8] {
         self.page.get(range.clone()).unwrap_or(&[])
     }
 
-    pub(crate) fn key(&self, index: usize) -> Result<&[u8]> {
-        let range = if self.is_branch() {
-            self.branch(index)?.0
+    /// The key of an element of either kind.
+    #[inline]
+    fn key_bytes(&self, bytes: &[u8; ELEMENT_LEN], index: usize) -> Option<&[u8]> {
+        let (pos, len) = if self.is_branch() {
+            let element = BranchElement::decode(bytes)?;
+            (element.pos, element.key_len)
         } else {
-            self.leaf(index)?.key
+            let element = LeafElement::decode(bytes)?;
+            (element.pos, element.key_len)
         };
-        Ok(self.bytes(&range))
+        self.page.get(self.data(index, pos, len)?)
+    }
+
+    pub(crate) fn key(&self, index: usize) -> Result<&[u8]> {
+        self.element(index)
+            .and_then(|bytes| self.key_bytes(bytes, index))
+            .ok_or_else(|| self.bad_element(index))
     }
 
     /// Place of a key among this node's keys.
     pub(crate) fn search(&self, key: &[u8]) -> Result<std::result::Result<usize, usize>> {
-        let (mut low, mut high) = (0, self.count());
+        let elements = self.elements();
+        let (mut low, mut high) = (0, elements.len());
         while low < high {
             let middle = low.midpoint(high);
-            match self.key(middle)?.cmp(key) {
+            let found = elements
+                .get(middle)
+                .and_then(|bytes| self.key_bytes(bytes, middle));
+            let Some(found) = found else {
+                return Err(self.bad_element(middle));
+            };
+            match found.cmp(key) {
                 Ordering::Less => low = middle + 1,
                 Ordering::Greater => high = middle,
                 Ordering::Equal => return Ok(Ok(middle)),

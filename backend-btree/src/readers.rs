@@ -6,7 +6,6 @@
 //! # Invariants
 //! 1. Taking the newest state and registering for it is one step, under the lock under which a commit
 //!    publishes its state: there is no moment in which a reader holds a state the writer cannot see.
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -31,15 +30,16 @@ pub(crate) struct Registry {
 #[derive(Debug)]
 struct Inner {
     newest: Arc<State>,
-    /// Readers per commit.
-    open: BTreeMap<u64, u64>,
+    /// Commits that are read, ascending, with the number of their readers. New ones come at the end, and
+    /// there are few: a list that keeps its memory beats a tree here.
+    open: Vec<(u64, u64)>,
 }
 
 impl Registry {
     pub(crate) fn new(state: State) -> Arc<Self> {
         let inner = Inner {
             newest: Arc::new(state),
-            open: BTreeMap::new(),
+            open: Vec::new(),
         };
         Arc::new(Self {
             inner: Mutex::new(inner),
@@ -53,7 +53,11 @@ impl Registry {
     pub(crate) fn enter(self: &Arc<Self>) -> (Arc<State>, Reader) {
         let mut inner = self.inner.lock();
         let state = Arc::clone(&inner.newest);
-        *inner.open.entry(state.meta.txid).or_insert(0) += 1;
+        let txid = state.meta.txid;
+        match inner.open.last_mut() {
+            Some((newest, count)) if *newest == txid => *count += 1,
+            _ => inner.open.push((txid, 1)),
+        }
         let reader = Reader {
             registry: Arc::clone(self),
             txid: state.meta.txid,
@@ -70,11 +74,16 @@ impl Registry {
 
     /// The commits that are read now, ascending.
     pub(crate) fn open(&self) -> Vec<u64> {
-        self.inner.lock().open.keys().copied().collect()
+        self.inner
+            .lock()
+            .open
+            .iter()
+            .map(|(txid, _)| *txid)
+            .collect()
     }
 
     pub(crate) fn count(&self) -> u64 {
-        self.inner.lock().open.values().sum()
+        self.inner.lock().open.iter().map(|(_, count)| count).sum()
     }
 }
 
@@ -88,10 +97,13 @@ pub(crate) struct Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         let mut inner = self.registry.inner.lock();
-        if let Some(count) = inner.open.get_mut(&self.txid) {
-            *count -= 1;
-            if *count == 0 {
-                inner.open.remove(&self.txid);
+        if let Ok(at) = inner
+            .open
+            .binary_search_by_key(&self.txid, |(txid, _)| *txid)
+        {
+            inner.open[at].1 -= 1;
+            if inner.open[at].1 == 0 {
+                inner.open.remove(at);
             }
         }
     }

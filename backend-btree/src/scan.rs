@@ -1,8 +1,10 @@
 //! A range scan over one bucket.
 //!
 //! A leaf of one page is copied once and its pairs are slices of the copy; what a scan hands out thus
-//! keeps at most a page alive, not the commit. Pairs of larger leaves are taken one by one.
+//! keeps at most a page alive, not the commit. Pairs of larger leaves, and of leaves of which the range
+//! holds only a few, are taken one by one.
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use bytes::Bytes;
 use varve_backend::{Direction, KeyRange, Result, Scan};
@@ -11,6 +13,9 @@ use crate::cursor::Cursor;
 use crate::page::Node;
 use crate::snapshot::BtreeSnapshot;
 use crate::source::PageBuf;
+
+/// From so many pairs of a leaf on, one copy of the page is cheaper than copies of the pairs.
+const COPY_PAGE_FROM: usize = 4;
 
 /// A scan of nothing.
 pub(crate) struct NoScan;
@@ -26,10 +31,23 @@ pub(crate) struct TreeScan<'a> {
     cursor: Cursor<'a>,
     range: KeyRange,
     direction: Direction,
-    /// Copy of the leaf the cursor stands in, with the offset in the file that tells it apart.
-    leaf: Option<(u64, Bytes)>,
+    /// The leaf the cursor stands in, once it was entered.
+    leaf: Option<Leaf>,
+    /// The last key of the leaf before.
     last: Option<Bytes>,
     done: bool,
+}
+
+/// What is left of a leaf.
+struct Leaf {
+    /// A copy of the page, when pairs are slices of it.
+    copy: Option<Bytes>,
+    /// Elements of the range that are still to come.
+    left: Range<usize>,
+    /// Whether the range goes on in the next leaf.
+    goes_on: bool,
+    /// The element that came last.
+    previous: Option<usize>,
 }
 
 /// Fails when `key` does not come behind `last` in the direction of the walk.
@@ -64,11 +82,10 @@ impl<'a> TreeScan<'a> {
             Direction::Forward => Cursor::at_or_after(pages, root, &range.start)?,
             Direction::Backward => Cursor::before(pages, root, range.end.as_deref())?,
         };
-        let range = range.clone();
         Ok(Self {
             snapshot,
             cursor,
-            range,
+            range: range.clone(),
             direction,
             leaf: None,
             last: None,
@@ -76,44 +93,83 @@ impl<'a> TreeScan<'a> {
         })
     }
 
+    /// Finds out which elements of the leaf under the cursor are in the range.
+    fn enter(&self) -> Result<Option<Leaf>> {
+        let Some((node, index)) = self.cursor.current() else {
+            return Ok(None);
+        };
+        let (left, goes_on) = match (self.direction, &self.range.end) {
+            (Direction::Forward, Some(end)) => {
+                let upto = node.search(end)?.unwrap_or_else(|i| i);
+                (index..upto, upto == node.count())
+            }
+            (Direction::Forward, None) => (index..node.count(), true),
+            (Direction::Backward, _) => {
+                let from = node.search(&self.range.start)?.unwrap_or_else(|i| i);
+                (from..index + 1, from == 0)
+            }
+        };
+        let copy = match node.page() {
+            PageBuf::Owned(page) => Some(page.clone()),
+            // A range of a few pairs is not worth a copy of the page.
+            PageBuf::Borrowed(page)
+                if page.len() <= self.snapshot.page_size() && left.len() >= COPY_PAGE_FROM =>
+            {
+                Some(Bytes::copy_from_slice(page))
+            }
+            PageBuf::Borrowed(_) => None,
+        };
+        Ok(Some(Leaf {
+            copy,
+            left,
+            goes_on,
+            previous: None,
+        }))
+    }
+
     fn step(&mut self) -> Result<Option<(Bytes, Bytes)>> {
         loop {
-            let Some((node, index)) = self.cursor.current() else {
+            if self.leaf.is_none() {
+                self.leaf = self.enter()?;
+            }
+            let (Some(leaf), Some((node, _))) = (&mut self.leaf, self.cursor.current()) else {
                 return Ok(None);
+            };
+            let index = match self.direction {
+                Direction::Forward => leaf.left.next(),
+                Direction::Backward => leaf.left.next_back(),
+            };
+            let Some(index) = index else {
+                if !leaf.goes_on {
+                    return Ok(None);
+                }
+                if let Some(previous) = leaf.previous {
+                    self.last = Some(Bytes::copy_from_slice(node.key(previous)?));
+                }
+                self.leaf = None;
+                match self.direction {
+                    Direction::Forward => self.cursor.next_leaf()?,
+                    Direction::Backward => self.cursor.previous_leaf()?,
+                }
+                continue;
             };
             let entry = node.leaf(index)?;
-            let key = node.bytes(&entry.key);
-            check_order(node, self.last.as_deref(), key, self.direction)?;
-            if !self.range.contains(key) {
-                return Ok(None);
-            }
-            let pair = match node.page() {
-                PageBuf::Borrowed(page) if page.len() <= self.snapshot.page_size() => {
-                    let copy = match &self.leaf {
-                        Some((at, copy)) if *at == node.file_offset() => copy,
-                        _ => {
-                            let copy = Bytes::copy_from_slice(page);
-                            &self.leaf.insert((node.file_offset(), copy)).1
-                        }
-                    };
-                    (
-                        copy.slice(entry.key.clone()),
-                        copy.slice(entry.value.clone()),
-                    )
-                }
-                _ => (
-                    self.snapshot.take(node, &entry.key),
-                    self.snapshot.take(node, &entry.value),
-                ),
+            let last = match leaf.previous {
+                Some(previous) => Some(node.key(previous)?),
+                None => self.last.as_deref(),
             };
-            match self.direction {
-                Direction::Forward => self.cursor.forward()?,
-                Direction::Backward => self.cursor.back()?,
+            check_order(node, last, node.bytes(&entry.key), self.direction)?;
+            leaf.previous = Some(index);
+            if entry.is_bucket() {
+                continue;
             }
-            self.last = Some(pair.0.clone());
-            if !entry.is_bucket() {
-                return Ok(Some(pair));
-            }
+            return Ok(Some(match &leaf.copy {
+                Some(copy) => (copy.slice(entry.key), copy.slice(entry.value)),
+                None => {
+                    let take = |range| self.snapshot.take(node, range);
+                    (take(&entry.key), take(&entry.value))
+                }
+            }));
         }
     }
 }

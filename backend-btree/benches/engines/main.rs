@@ -213,7 +213,7 @@ fn write_behind(c: &mut Criterion) {
         });
     });
     c.bench_function("write-behind: take a view", |b| {
-        b.iter(|| black_box(backend.view()))
+        b.iter(|| black_box(backend.view()));
     });
     let mut next = 10_000;
     c.bench_function("write-behind: guard with one put", |b| {

@@ -163,7 +163,7 @@ fn a_sidecar_replaces_the_walk_and_is_used_once() {
         1,
         "only the leaf this test damaged"
     );
-    std::mem::drop(db);
+    drop(db);
 }
 
 #[test]
