@@ -5,6 +5,7 @@
     reason = "tests, and their word when they skip"
 )]
 
+mod against_etcd;
 mod archive;
 mod bench;
 mod dump_snap;
