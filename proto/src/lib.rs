@@ -6,7 +6,7 @@
 //!
 //! # Layout
 //!
-//! One module per protobuf package. The sources are `proto/proto/*/*.proto`; `src/gen` holds what
+//! One module per protobuf package (of `versionpb`, which is options only, what they say). The sources are `proto/proto/*/*.proto`; `src/gen` holds what
 //! `cargo xtask codegen` makes of them and is committed. Fields of type `bytes` are
 //! [`Bytes`](bytes::Bytes): decoding from a `Bytes` borrows from it instead of copying.
 //! is for the few places where even decoding would be too much.
@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+pub mod versionpb;
 pub mod wire;
 
 pub use error::Error;

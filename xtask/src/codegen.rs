@@ -8,6 +8,8 @@
 //! 1. The output is a function of the `.proto` files: `check` regenerates and compares bytes.
 //! 2. Wire names and numbers are the `.proto` files'; only Rust names are changed here.
 
+mod versions;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -15,6 +17,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use prost_build::Config;
 use prost_types::{DescriptorProto, FileDescriptorSet};
+use protox::Compiler;
 
 /// Field names whose snake case would read badly, and the Rust name they get. The numbers, which
 /// are what travels, stay; the JSON gateway knows the names of its own accord.
@@ -59,7 +62,7 @@ pub(crate) fn write(root: &Path) -> Result<String> {
     Ok(format!("{} files, {written} changed", wanted.len()))
 }
 
-/// Fails, naming the first difference, when the committed files are not what [`write`] makes.
+/// Fails, naming the first difference, when the committed files are not what [`write()`] makes.
 pub(crate) fn check(root: &Path) -> Result<String> {
     let dir = root.join("proto/src/gen");
     let wanted = generate(root)?;
@@ -106,8 +109,11 @@ fn read_dir(dir: &Path) -> Result<BTreeMap<String, String>> {
 
 fn generate(root: &Path) -> Result<BTreeMap<String, String>> {
     let include = root.join("proto/proto");
-    let descriptors = compile(&include)?;
+    let compiler = compile(&include)?;
+    let descriptors = descriptors(&compiler);
     let mut files = BTreeMap::new();
+    let versions = versions::table(&compiler.descriptor_pool())?;
+    files.insert("versionpb.rs".to_owned(), format!("{HEADER}{versions}"));
 
     let mut messages = Config::new();
     messages.bytes(["."]);
@@ -131,22 +137,30 @@ fn generate(root: &Path) -> Result<BTreeMap<String, String>> {
 }
 
 /// Parses every `.proto` file under `include`.
-fn compile(include: &Path) -> Result<FileDescriptorSet> {
-    let mut inputs = Vec::new();
+fn compile(include: &Path) -> Result<Compiler> {
+    let mut compiler = Compiler::new([include]).context("cannot read the .proto files")?;
+    compiler.include_imports(true).include_source_info(true);
     for package in PACKAGES {
         for name in read_dir(&include.join(package))?.into_keys() {
-            inputs.push(format!("{package}/{name}"));
+            let name = format!("{package}/{name}");
+            compiler
+                .open_file(&name)
+                .map_err(|error| anyhow::anyhow!("{error:?}"))
+                .with_context(|| format!("cannot compile {name}"))?;
         }
     }
-    let mut set = protox::compile(inputs, [include])
-        .map_err(|error| anyhow::anyhow!("{error:?}"))
-        .context("cannot compile the .proto files")?;
+    Ok(compiler)
+}
+
+/// The descriptors with our Rust names, without Google's own.
+fn descriptors(compiler: &Compiler) -> FileDescriptorSet {
+    let mut set = compiler.file_descriptor_set();
     set.file
         .retain(|file| !file.package().starts_with("google."));
     for file in &mut set.file {
         file.message_type.iter_mut().for_each(rename_fields);
     }
-    Ok(set)
+    set
 }
 
 fn rename_fields(message: &mut DescriptorProto) {
