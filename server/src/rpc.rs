@@ -19,6 +19,7 @@
 //! registered compressor refuses it, and so do we. Enforcement of a least interval between a
 //! client's pings: h2 does not show them.
 
+mod authority;
 mod body;
 mod conn;
 mod context;

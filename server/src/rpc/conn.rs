@@ -28,6 +28,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::authority::UrlAuthority;
 use super::body::{HttpBody, ResponseBody};
 use super::context::Peer;
 use super::service::{self, Services};
@@ -207,7 +208,8 @@ impl<S: Services> Endpoint<S> {
         });
         let tasks = StreamTasks::default();
         let builder = self.builder(tasks.clone());
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(io), service);
+        let connection =
+            builder.serve_connection_with_upgrades(TokioIo::new(UrlAuthority::new(io)), service);
         let mut connection = pin!(connection);
         let mut running = tasks.running();
         let ended = tokio::select! {
