@@ -5,7 +5,8 @@
 #
 #   --etcd FILE       the etcd to compare with (default: $VARVE_ETCD_DIR/etcd, else etcd of PATH)
 #   --varve FILE      the varve to measure (default: built here, in release mode)
-#   --a 'COMMAND'     what to run as A instead of etcd; --b as B instead of varve. Both take etcd's flags.
+#   --a 'COMMAND'     what to run as A instead of etcd; --b as B instead of varve. Both take etcd's flags;
+#                     relative paths in them start at the root of the repository
 #   --dir DIR         where the data directories go (default: target/compare); never a RAM disk
 #   --rounds N        rounds of A B B A per workload (default 3)
 #   --workloads LIST  comma separated (default: put-1,put-100,put-1000,range-l,range-s,txn-put,watch)
@@ -56,6 +57,11 @@ while [ $# -gt 0 ]; do
         *) die "unknown argument $1 (see --help)" ;;
     esac
     shift 2
+done
+
+# Paths are the caller's; everything below runs at the root of the repository.
+for name in etcd varve dir keep; do
+    [ -z "${!name}" ] || printf -v "$name" %s "$(realpath -m -- "${!name}")"
 done
 
 command -v python3 > /dev/null || die "needs python3"

@@ -87,6 +87,23 @@ fn a_value_that_does_not_fit_its_flag_is_named_with_it() {
 }
 
 #[test]
+fn an_initial_cluster_without_this_member_is_refused() {
+    for (cluster, word) in [
+        ("other=http://127.0.0.1:2380", "s1"),
+        ("s1=http://127.0.0.1:7777", "127.0.0.1:7777"),
+    ] {
+        let dir = scratch();
+        let mut member = Member::new(dir.path());
+        member.flags.push(format!("--initial-cluster={cluster}"));
+        assert_says(&member.start_refused(), &[word]);
+        assert!(
+            !member.data_dir.join("member/wal").exists(),
+            "it made a log"
+        );
+    }
+}
+
+#[test]
 fn a_data_directory_that_cannot_be_made_is_named() {
     let dir = scratch();
     let file = dir.path().join("file");
