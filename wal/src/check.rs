@@ -5,32 +5,16 @@ use varve_proto::raftpb::HardState;
 use varve_proto::walpb::Snapshot;
 use varve_vfs::DynFs;
 
-use crate::dir;
 use crate::error::{Error, Result};
 use crate::format::RecordKind;
 use crate::read_only::ReadOnly;
-use crate::records::Records;
 use crate::replay::{self, Accumulator};
-
-/// How often to list again when a purge took a segment between listing and opening; etcd's number.
-const ATTEMPTS: usize = 3;
 
 /// The snapshots a start may use: those recorded up to the last commit recorded.
 pub(crate) fn valid_snapshots(fs: &DynFs, dir: &Path) -> Result<Vec<Snapshot>> {
-    let mut attempt = 1;
-    loop {
-        match collect_snapshots(fs, dir) {
-            Err(e) if e.is_not_found() && attempt < ATTEMPTS => attempt += 1,
-            other => return other,
-        }
-    }
-}
-
-fn collect_snapshots(fs: &DynFs, dir: &Path) -> Result<Vec<Snapshot>> {
-    let names = dir::newest_run(fs.as_ref(), dir)?;
     let mut snapshots = Vec::new();
     let mut commit = 0;
-    for record in Records::new(dir::open_unlocked(fs, dir, &names)?)? {
+    for record in ReadOnly::open_all(fs, dir)?.records()? {
         let record = match record {
             Ok(record) => record,
             Err(e) if e.is_repairable() => break,

@@ -65,12 +65,28 @@ fn follows(pair: &[SegmentName]) -> bool {
     matches!(pair, [a, b] if a.sequence.checked_add(1) == Some(b.sequence))
 }
 
-/// Opens segments for reading, without locks.
-pub(crate) fn open_unlocked(fs: &DynFs, dir: &Path, names: &[SegmentName]) -> Result<Vec<Segment>> {
-    names
-        .iter()
-        .map(|name| open(fs, dir, *name, OpenOptions::read_only()))
-        .collect()
+/// How often to list again when a purge took a segment between listing and opening; etcd's number.
+const ATTEMPTS: usize = 3;
+
+/// Opens the segments that `list` names for reading, without locks; lists again when one has gone
+/// meanwhile.
+pub(crate) fn open_unlocked(
+    fs: &DynFs,
+    dir: &Path,
+    list: impl Fn() -> Result<Vec<SegmentName>>,
+) -> Result<Vec<Segment>> {
+    let mut attempt = 1;
+    loop {
+        let names = list()?;
+        let segments = names
+            .iter()
+            .map(|name| open(fs, dir, *name, OpenOptions::read_only()))
+            .collect::<Result<Vec<_>>>();
+        match segments {
+            Err(e) if e.is_not_found() && attempt < ATTEMPTS => attempt += 1,
+            other => return other,
+        }
+    }
 }
 
 /// Opens segments for reading and writing and locks them.

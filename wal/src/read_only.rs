@@ -20,8 +20,8 @@ pub struct ReadOnly {
 
 impl ReadOnly {
     pub(crate) fn open(fs: &DynFs, dir: &Path, start: &Snapshot) -> Result<Self> {
-        let names = dir::from_index(fs.as_ref(), dir, start.index)?;
-        let segments = dir::open_unlocked(fs, dir, &names)?;
+        let list = || dir::from_index(fs.as_ref(), dir, start.index);
+        let segments = dir::open_unlocked(fs, dir, list)?;
         Ok(Self {
             dir: dir.to_path_buf(),
             start: start.clone(),
@@ -31,8 +31,7 @@ impl ReadOnly {
 
     /// Opens every segment after the last gap in their sequence.
     pub(crate) fn open_all(fs: &DynFs, dir: &Path) -> Result<Self> {
-        let names = dir::newest_run(fs.as_ref(), dir)?;
-        let segments = dir::open_unlocked(fs, dir, &names)?;
+        let segments = dir::open_unlocked(fs, dir, || dir::newest_run(fs.as_ref(), dir))?;
         Ok(Self {
             dir: dir.to_path_buf(),
             start: Snapshot::default(),

@@ -24,28 +24,25 @@ struct Checker {
     state: HardState,
 }
 
+/// What one reading found.
+#[derive(Debug)]
+struct Verdict {
+    checker: Checker,
+    segments: usize,
+    flaw: Option<String>,
+}
+
 pub(super) fn run(cli: &Cli, place: &Place, console: &mut Console<'_>) -> Result<bool> {
-    let reader = open_all(place)?;
-    let segments = reader.segments().count();
-    let mut checker = Checker::default();
-    let mut flaw = None;
-    for record in reader.records()? {
-        let outcome = match record {
-            Ok(record) => checker.add(&record).map_err(|what| {
-                format!(
-                    "record at {}:{}: {what}",
-                    record.segment.display(),
-                    record.offset
-                )
-            }),
-            Err(e) => Err(e.to_string()),
-        };
-        if let Err(what) = outcome {
-            flaw = Some(what);
-            break;
-        }
+    let mut verdict = inspect(place)?;
+    if verdict.flaw.is_some() {
+        // A record that is being written may look damaged for a moment: look twice.
+        verdict = inspect(place)?;
     }
-    let flaw = flaw.or_else(|| checker.at_end().err());
+    let Verdict {
+        checker,
+        segments,
+        flaw,
+    } = verdict;
     if cli.json {
         let line = json!({
             "kind": "verdict",
@@ -78,6 +75,38 @@ pub(super) fn run(cli: &Cli, place: &Place, console: &mut Console<'_>) -> Result
             Ok(false)
         }
     }
+}
+
+/// Reads the log to its end or its first flaw.
+fn inspect(place: &Place) -> Result<Verdict> {
+    let reader = open_all(place)?;
+    let segments = reader.segments().count();
+    let mut checker = Checker::default();
+    for record in reader.records()? {
+        let outcome = match record {
+            Ok(record) => checker.add(&record).map_err(|what| {
+                format!(
+                    "record at {}:{}: {what}",
+                    record.segment.display(),
+                    record.offset
+                )
+            }),
+            Err(e) => Err(e.to_string()),
+        };
+        if let Err(flaw) = outcome {
+            return Ok(Verdict {
+                checker,
+                segments,
+                flaw: Some(flaw),
+            });
+        }
+    }
+    let flaw = checker.at_end().err();
+    Ok(Verdict {
+        checker,
+        segments,
+        flaw,
+    })
 }
 
 impl Checker {

@@ -1,52 +1,12 @@
 //! Power lost at every operation of a log's life, under every rule.
-use varve_proto::raftpb::{Entry, HardState};
-use varve_proto::walpb::Snapshot;
+use proptest::prelude::*;
 use varve_vfs::{CrashRule, Fault, Fs, OpenOptions, SimFs};
-use varve_wal::{Appender, Replay, Result, Wal, purge};
+use varve_wal::{Result, Wal, purge};
 
+use crate::life::{Told, check, indexes, save, start};
 use crate::support::{METADATA, dir, entry, open, options, snapshot, state, zero};
 
 const SEEDS: u64 = 12;
-
-/// What the life of a log was told: every save that was attempted, and how much of it was durable.
-#[derive(Default)]
-struct Told {
-    created: bool,
-    saves: Vec<(Option<HardState>, Vec<Entry>)>,
-    durable_saves: usize,
-    snapshots: Vec<Snapshot>,
-    durable_snapshots: usize,
-}
-
-impl Told {
-    /// Log and hard state after the first `n` saves.
-    fn after(&self, n: usize) -> (Vec<Entry>, Option<HardState>) {
-        let (mut log, mut hard): (Vec<Entry>, _) = (Vec::new(), None);
-        for (state, entries) in &self.saves[..n] {
-            for entry in entries {
-                log.truncate(usize::try_from(entry.index - 1).unwrap());
-                log.push(entry.clone());
-            }
-            hard = state.or(hard);
-        }
-        (log, hard)
-    }
-}
-
-fn save(
-    log: &mut Appender,
-    told: &mut Told,
-    state: Option<HardState>,
-    entries: Vec<Entry>,
-    sync: bool,
-) -> Result<()> {
-    told.saves.push((state, entries.clone()));
-    let stats = log.save(state.as_ref(), &entries, sync)?;
-    if stats.synced {
-        told.durable_saves = told.saves.len();
-    }
-    Ok(())
-}
 
 /// A short life: saves with and without sync, an override, cuts, a snapshot, release and purge, a clean
 /// stop and a second start.
@@ -112,84 +72,6 @@ fn live(sim: &SimFs, told: &mut Told) -> Result<()> {
         true,
     )?;
     log.close()
-}
-
-/// Starts as a member does, repairing once.
-fn start(image: &SimFs, from: &Snapshot) -> (Replay, Appender) {
-    match open(image, from) {
-        Ok(opened) => opened,
-        Err(e) => {
-            assert!(e.is_repairable(), "{e}");
-            assert!(Wal::repair(&image.shared(), dir()).unwrap());
-            open(image, from).unwrap()
-        }
-    }
-}
-
-/// An image holds everything durable, and beyond it only what was on its way, in order.
-fn check(image: &SimFs, told: &Told, context: &str) {
-    let fs = image.shared();
-    if !Wal::exists(&fs, dir()).unwrap() {
-        assert!(!told.created, "{context}: the log is gone");
-        Wal::create(&fs, dir(), METADATA, options()).unwrap();
-        return;
-    }
-    let usable = Wal::valid_snapshot_entries(&fs, dir()).unwrap();
-    let from = usable.last().cloned().unwrap_or_default();
-    if told.durable_snapshots > 0 {
-        assert_eq!(
-            Some(&from),
-            told.snapshots.last(),
-            "{context}: a snapshot is gone"
-        );
-    }
-    let (replay, mut log) = start(image, &from);
-    assert!(
-        replay.snapshot_matched && replay.metadata == METADATA,
-        "{context}"
-    );
-    let skip = usize::try_from(from.index).unwrap();
-    // The last save on its way may have arrived in part: some of its entries, or all but its state.
-    let fits = (told.durable_saves..=told.saves.len()).any(|n| {
-        let (log, hard) = told.after(n);
-        if log.get(skip..).unwrap_or_default() == replay.entries && hard == replay.hard_state {
-            return true;
-        }
-        let Some((_, next)) = told.saves.get(n) else {
-            return false;
-        };
-        (0..=next.len()).any(|part| {
-            let mut log = log.clone();
-            for entry in &next[..part] {
-                log.truncate(usize::try_from(entry.index - 1).unwrap());
-                log.push(entry.clone());
-            }
-            log.get(skip..).unwrap_or_default() == replay.entries && hard == replay.hard_state
-        })
-    });
-    assert!(
-        fits,
-        "{context}: replayed {:?} {:?}",
-        replay.hard_state,
-        indexes(&replay.entries)
-    );
-
-    // And life goes on, through another crash.
-    let next = entry(9, from.index + replay.entries.len() as u64 + 1, 3000);
-    log.save(
-        Some(&state(9, from.index)),
-        std::slice::from_ref(&next),
-        true,
-    )
-    .unwrap();
-    let again = image.crash_image(CrashRule::Torn, 1);
-    let (replay, _) = start(&again, &from);
-    assert_eq!(replay.entries.last(), Some(&next), "{context}");
-    assert_eq!(replay.hard_state, Some(state(9, from.index)), "{context}");
-}
-
-fn indexes(entries: &[Entry]) -> Vec<(u64, u64)> {
-    entries.iter().map(|e| (e.term, e.index)).collect()
 }
 
 #[test]
@@ -266,6 +148,105 @@ fn garbage_behind_the_log_is_gone_before_anything_is_written_over_it() {
         for seed in 0..200 {
             let (replay, _) = start(&sim.crash_image(rule, seed), &zero());
             assert_eq!(replay.entries[0], entry(1, 1, 100), "{rule:?} {seed}");
+        }
+    }
+}
+
+/// One step of a life made up at random.
+#[derive(Clone, Debug)]
+enum Step {
+    /// Entries of these sizes from up to `back` indexes before the end on, in a new term if they override.
+    Save {
+        back: u64,
+        sizes: Vec<usize>,
+        commit: bool,
+        sync: bool,
+    },
+    Snapshot,
+    Restart,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let sizes =
+        proptest::collection::vec(prop_oneof![0..64usize, 0..1200usize, 0..6000usize], 0..5);
+    prop_oneof![
+        8 => (0..3u64, sizes, any::<bool>(), any::<bool>())
+            .prop_map(|(back, sizes, commit, sync)| Step::Save { back, sizes, commit, sync }),
+        1 => Just(Step::Snapshot),
+        1 => Just(Step::Restart),
+    ]
+}
+
+fn live_randomly(sim: &SimFs, told: &mut Told, steps: &[Step]) -> Result<()> {
+    let fs = sim.shared();
+    let mut log = Wal::create(&fs, dir(), METADATA, options())?;
+    told.created = true;
+    let (mut term, mut last, mut low) = (1, 0_u64, 0);
+    for step in steps {
+        match step {
+            Step::Save {
+                back,
+                sizes,
+                commit,
+                sync,
+            } => {
+                let keep = if sizes.is_empty() {
+                    last
+                } else {
+                    last.saturating_sub(*back).max(low)
+                };
+                term += u64::from(keep < last);
+                let entries: Vec<_> = (keep + 1..)
+                    .zip(sizes)
+                    .map(|(index, size)| entry(term, index, *size))
+                    .collect();
+                last = keep + entries.len() as u64;
+                let state = commit.then(|| state(term, low));
+                save(&mut log, told, state, entries, *sync)?;
+            }
+            Step::Snapshot if last > low => {
+                save(&mut log, told, Some(state(term, last)), Vec::new(), false)?;
+                low = last;
+                let snap = snapshot(term, last);
+                told.snapshots.push(snap.clone());
+                log.save_snapshot(&snap)?;
+                told.durable_snapshots = told.snapshots.len();
+                told.durable_saves = told.saves.len();
+                log.release_to(last)?;
+                purge(&fs, dir(), 1)?;
+            }
+            Step::Snapshot => {}
+            Step::Restart => {
+                log.close()?;
+                told.durable_saves = told.saves.len();
+                let from = told.snapshots.last().cloned().unwrap_or_default();
+                log = open(sim, &from)?.1;
+            }
+        }
+    }
+    log.close()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn any_life_survives_a_crash_anywhere(
+        steps in proptest::collection::vec(step(), 1..20),
+        at in any::<proptest::sample::Index>(),
+        seed: u64,
+    ) {
+        let calm = SimFs::new();
+        live_randomly(&calm, &mut Told::default(), &steps).unwrap();
+        let crash_at = at.index(usize::try_from(calm.op_count()).unwrap()) as u64;
+        let sim = SimFs::new();
+        let mut told = Told::default();
+        sim.fail_at(crash_at, Fault::Crash);
+        live_randomly(&sim, &mut told, &steps).unwrap_err();
+        for rule in CrashRule::ALL {
+            for seed in seed..=seed.saturating_add(2) {
+                let context = format!("crash at {crash_at}, {rule:?}, seed {seed}");
+                check(&sim.crash_image(rule, seed), &told, &context);
+            }
         }
     }
 }

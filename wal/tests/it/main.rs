@@ -11,6 +11,8 @@ mod corruption;
 mod crash;
 mod faults;
 mod golden;
+mod life;
 mod real;
 mod segments;
 mod support;
+mod vanishing;
