@@ -155,6 +155,10 @@ impl Index {
             touched.push(due.key);
         }
         let done = touched.len() < limit;
+        if done {
+            shrink(&mut self.superseding);
+            shrink(&mut self.tombstones);
+        }
         touched.sort_unstable();
         touched.dedup();
         for key in touched {
@@ -208,6 +212,13 @@ impl Index {
             ControlFlow::Continue(())
         });
         sum + (self.superseding.capacity() + self.tombstones.capacity()) * size_of::<Due>()
+    }
+}
+
+/// Gives back what a large compaction left unused.
+fn shrink(queue: &mut VecDeque<Due>) {
+    if queue.capacity() / 4 > queue.len() {
+        queue.shrink_to(queue.len() * 2);
     }
 }
 

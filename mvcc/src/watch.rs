@@ -147,7 +147,8 @@ impl WatchStream {
         self.core.hub.request_progress(self.id, Some(id))
     }
 
-    /// Takes items from the front of the queue until they make up `max_bytes`, one at least.
+    /// Takes items from the front of the queue until they make up `max_bytes`, one at least. Drain until
+    /// nothing comes: only a queue that was empty wakes its consumer again.
     pub fn drain(&self, max_bytes: usize) -> Vec<WatchItem> {
         let (items, relieved) = self.queue.drain(max_bytes);
         if relieved {

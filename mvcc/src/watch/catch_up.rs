@@ -29,6 +29,12 @@ struct Served {
     events: Vec<Bytes>,
 }
 
+impl Served {
+    fn wants(&self, change: &Change) -> bool {
+        self.watcher.spec.wants(change, self.watcher.next)
+    }
+}
+
 /// Does one step; `view` takes a view no older than everything the hub has told. False when nobody is
 /// behind or those who are have no room.
 pub(crate) fn step(
@@ -70,7 +76,7 @@ fn choose(hub: &Hub, limits: &WatchLimits) -> Vec<Served> {
         };
         let next = watcher.next;
         let fits = window.is_none_or(|(first, last)| first <= next && next <= last);
-        if fits && served.len() < limits.catch_up_watchers.max(1) && watcher.queue.has_room() {
+        if fits && served.len() < limits.catch_up_watchers.max(1) && watcher.spec.queue.has_room() {
             let last = next.saturating_add(limits.catch_up_revisions.max(1) - 1);
             window.get_or_insert((next, last));
             let watcher = watcher.clone();
@@ -93,7 +99,7 @@ fn read(served: &mut [Served], limits: &WatchLimits, view: &ReadView) -> Result<
     let mut first = i64::MAX;
     for (i, one) in served.iter().enumerate() {
         if one.watcher.next >= view.compact_revision() {
-            matcher.insert(&one.watcher.target, i);
+            matcher.insert(&one.watcher.spec.target, i);
             first = first.min(one.watcher.next);
         }
     }
@@ -111,14 +117,14 @@ fn read(served: &mut [Served], limits: &WatchLimits, view: &ReadView) -> Result<
         bytes += change.stored.len();
         let mut wanted = Vec::new();
         matcher.matching(&change.key, &mut |i: &usize| {
-            if served[*i].watcher.wants(&change) {
+            if served[*i].wants(&change) {
                 wanted.push(*i);
             }
         });
         let mut event = SharedEvent::new(&change);
         let mut previous = |change: &Change| view.previous(&change.key, main);
         for i in wanted {
-            let encoded = event.encoded(served[i].watcher.prev_kv, &mut previous)?;
+            let encoded = event.encoded(served[i].watcher.spec.prev_kv, &mut previous)?;
             served[i].events.push(encoded);
         }
         Ok(ControlFlow::Continue(()))
@@ -166,11 +172,11 @@ fn hand_out(hub: &Hub, served: Vec<Served>, compacted: i64, up_to: i64) {
         if state.watcher(id).is_none() {
             continue;
         }
-        let queue = &watcher.queue;
+        let queue = &watcher.spec.queue;
         if watcher.next < compacted {
             state.drop_watcher(id);
             let item = WatchItem::Compacted {
-                id: watcher.id,
+                id: watcher.spec.id,
                 compact_revision: compacted,
             };
             wakes.note(queue.push_notice(item), queue);
@@ -180,7 +186,7 @@ fn hand_out(hub: &Hub, served: Vec<Served>, compacted: i64, up_to: i64) {
         } else {
             if !events.is_empty() {
                 sent += events.len() as u64;
-                wakes.note(queue.push_history(watcher.id, up_to, events), queue);
+                wakes.note(queue.push_history(watcher.spec.id, up_to, events), queue);
             }
             state.advance(id, up_to + 1);
         }

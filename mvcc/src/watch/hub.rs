@@ -38,7 +38,7 @@ pub(super) struct State {
     pub revision: i64,
     watchers: BTreeMap<WatcherId, Watcher>,
     streams: BTreeMap<StreamId, Stream>,
-    matcher: Matcher<WatcherId>,
+    matcher: Matcher<Synced>,
     /// Served in turn by catch-up steps.
     pub unsynced: VecDeque<WatcherId>,
     next_watcher: WatcherId,
@@ -55,28 +55,60 @@ struct Stream {
 /// One watcher.
 #[derive(Clone, Debug)]
 pub(super) struct Watcher {
+    pub spec: Arc<Spec>,
+    /// First revision it has not been told about; may lag behind while synced.
+    pub next: i64,
+    synced: bool,
+}
+
+/// What never changes about a watcher.
+#[derive(Debug)]
+pub(super) struct Spec {
     pub queue: Arc<StreamQueue>,
     stream: StreamId,
     /// Id on its stream.
     pub id: i64,
     pub target: Target,
     start_revision: i64,
-    /// First revision it has not been told about; may lag behind while synced.
-    pub next: i64,
-    synced: bool,
     no_put: bool,
     no_delete: bool,
     pub prev_kv: bool,
 }
 
-impl Watcher {
-    pub(super) fn wants(&self, change: &Change) -> bool {
+/// A synced watcher as the matcher has it: with all that telling it takes, so that nothing has to be
+/// looked up for each of thousands.
+#[derive(Clone, Debug)]
+struct Synced {
+    id: WatcherId,
+    next: i64,
+    spec: Arc<Spec>,
+}
+
+impl PartialEq for Synced {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Spec {
+    /// Whether the watcher is to be told of a change, `next` being the first revision it wants.
+    pub(super) fn wants(&self, change: &Change, next: i64) -> bool {
         let filtered = if change.row.tombstone {
             self.no_delete
         } else {
             self.no_put
         };
-        !filtered && change.row.revision.main >= self.next
+        !filtered && change.row.revision.main >= next
+    }
+}
+
+impl Watcher {
+    fn member(&self, id: WatcherId) -> Synced {
+        Synced {
+            id,
+            next: self.next,
+            spec: Arc::clone(&self.spec),
+        }
     }
 }
 
@@ -183,24 +215,28 @@ impl Hub {
         state.next_watcher += 1;
         stream.watchers.insert(id, watcher_id);
         let synced = o.start_revision == 0 || o.start_revision > state.revision;
-        let watcher = Watcher {
+        let spec = Spec {
             queue: Arc::clone(&stream.queue),
             stream: stream_id,
             id,
             target,
             start_revision: o.start_revision,
+            no_put: o.no_put,
+            no_delete: o.no_delete,
+            prev_kv: o.prev_kv,
+        };
+        let watcher = Watcher {
+            spec: Arc::new(spec),
             next: if o.start_revision == 0 {
                 state.revision + 1
             } else {
                 o.start_revision
             },
             synced,
-            no_put: o.no_put,
-            no_delete: o.no_delete,
-            prev_kv: o.prev_kv,
         };
         if synced {
-            state.matcher.insert(&watcher.target, watcher_id);
+            let member = watcher.member(watcher_id);
+            state.matcher.insert(&watcher.spec.target, member);
         } else {
             state.unsynced.push_back(watcher_id);
         }
@@ -237,7 +273,7 @@ impl Hub {
         };
         let is_told = |watcher: &WatcherId| {
             let watcher = &state.watchers[watcher];
-            watcher.synced && watcher.start_revision <= state.revision
+            watcher.synced && watcher.spec.start_revision <= state.revision
         };
         let all_told = match only {
             Some(id) => stream.watchers.get(&id).is_some_and(is_told),
@@ -335,23 +371,23 @@ impl State {
         let mut event = SharedEvent::new(change);
         let mut behind = Vec::new();
         let mut sent = 0;
-        self.matcher.matching(&change.key, &mut |watcher_id| {
-            let watcher = &self.watchers[watcher_id];
-            if !watcher.wants(change) {
-                return;
-            }
-            let Ok(encoded) = event.encoded(watcher.prev_kv, previous) else {
-                behind.push(*watcher_id);
-                return;
-            };
-            match watcher.queue.push_event(watcher.id, revision, encoded) {
-                Pushed::Full => behind.push(*watcher_id),
-                pushed => {
-                    sent += 1;
-                    wakes.note(pushed, &watcher.queue);
+        self.matcher
+            .matching(&change.key, &mut |Synced { id, next, spec }| {
+                if !spec.wants(change, *next) {
+                    return;
                 }
-            }
-        });
+                let Ok(encoded) = event.encoded(spec.prev_kv, previous) else {
+                    behind.push(*id);
+                    return;
+                };
+                match spec.queue.push_event(spec.id, revision, encoded) {
+                    Pushed::Full => behind.push(*id),
+                    pushed => {
+                        sent += 1;
+                        wakes.note(pushed, &spec.queue);
+                    }
+                }
+            });
         (sent, behind)
     }
 
@@ -363,32 +399,35 @@ impl State {
         wakes: &mut Wakes,
     ) -> (u64, Vec<WatcherId>) {
         let mut events: Vec<_> = changes.iter().map(SharedEvent::new).collect();
-        let mut wanted: BTreeMap<WatcherId, Vec<usize>> = BTreeMap::new();
+        let mut hits: Vec<(WatcherId, usize)> = Vec::new();
         for (i, change) in changes.iter().enumerate() {
-            self.matcher.matching(&change.key, &mut |watcher| {
-                if self.watchers[watcher].wants(change) {
-                    wanted.entry(*watcher).or_default().push(i);
-                }
-            });
+            self.matcher
+                .matching(&change.key, &mut |Synced { id, next, spec }| {
+                    if spec.wants(change, *next) {
+                        hits.push((*id, i));
+                    }
+                });
         }
+        hits.sort_unstable();
         let mut behind = Vec::new();
         let mut sent = 0;
-        for (watcher_id, wanted) in wanted {
-            let watcher = &self.watchers[&watcher_id];
-            let encoded: Result<Vec<Bytes>> = wanted
-                .into_iter()
-                .map(|i| events[i].encoded(watcher.prev_kv, previous))
+        for hits in hits.chunk_by(|a, b| a.0 == b.0) {
+            let id = hits[0].0;
+            let spec = &self.watchers[&id].spec;
+            let encoded: Result<Vec<Bytes>> = hits
+                .iter()
+                .map(|(_, i)| events[*i].encoded(spec.prev_kv, previous))
                 .collect();
             let Ok(encoded) = encoded else {
-                behind.push(watcher_id);
+                behind.push(id);
                 continue;
             };
             let count = encoded.len() as u64;
-            match watcher.queue.push_events(watcher.id, revision, encoded) {
-                Pushed::Full => behind.push(watcher_id),
+            match spec.queue.push_events(spec.id, revision, encoded) {
+                Pushed::Full => behind.push(id),
                 pushed => {
                     sent += count;
-                    wakes.note(pushed, &watcher.queue);
+                    wakes.note(pushed, &spec.queue);
                 }
             }
         }
@@ -405,7 +444,8 @@ impl State {
         };
         // An unsynced one leaves its id in `unsynced`; the next catch-up step passes over it.
         if watcher.synced {
-            self.matcher.remove(&watcher.target, &id);
+            let member = watcher.member(id);
+            self.matcher.remove(&watcher.spec.target, &member);
         }
     }
 
@@ -414,8 +454,8 @@ impl State {
         let Some(watcher) = self.watchers.get(&id) else {
             return;
         };
-        if let Some(stream) = self.streams.get_mut(&watcher.stream) {
-            stream.watchers.remove(&watcher.id);
+        if let Some(stream) = self.streams.get_mut(&watcher.spec.stream) {
+            stream.watchers.remove(&watcher.spec.id);
         }
         self.forget(id);
     }
@@ -425,7 +465,8 @@ impl State {
         let watcher = self.watchers.get_mut(&id).expect("the caller just saw it");
         watcher.synced = false;
         watcher.next = next;
-        self.matcher.remove(&watcher.target, &id);
+        let member = watcher.member(id);
+        self.matcher.remove(&watcher.spec.target, &member);
         self.unsynced.push_back(id);
     }
 
@@ -437,7 +478,8 @@ impl State {
         watcher.next = next;
         if next > self.revision {
             watcher.synced = true;
-            self.matcher.insert(&watcher.target, id);
+            let member = watcher.member(id);
+            self.matcher.insert(&watcher.spec.target, member);
         } else {
             self.unsynced.push_back(id);
         }
