@@ -145,7 +145,7 @@ impl<I> UrlAuthority<I> {
 
 /// Rewrites the authority in the payload of a HEADERS frame. Returns whether there was one to rewrite.
 fn rewrite_block(payload: &mut [u8], flags: u8) -> bool {
-    let padding = if flags & FLAG_PADDED == 0 { 0 } else { 1 };
+    let padding = usize::from(flags & FLAG_PADDED != 0);
     let priority = if flags & FLAG_PRIORITY == 0 { 0 } else { 5 };
     let Some(block) = payload.get_mut(padding + priority..) else {
         return false;
