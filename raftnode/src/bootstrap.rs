@@ -3,10 +3,11 @@
 //! Runs before any thread. Source of the order of steps: etcd `server/etcdserver/bootstrap.go`.
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use varve_proto::etcdserverpb::Metadata;
 use varve_proto::prost::Message as _;
 use varve_proto::raftpb::{
-    ConfChange, ConfChangeType, ConfState, Entry, EntryType, HardState, Snapshot,
+    ConfChange, ConfChangeType, ConfState, Entry, EntryType, HardState, Snapshot, SnapshotMetadata,
 };
 use varve_proto::walpb;
 use varve_snap::Snapshotter;
@@ -44,6 +45,62 @@ impl Bootstrapped {
     /// Index of the last entry in the log.
     pub fn last_index(&self) -> u64 {
         varve_raft::Storage::last_index(&self.log).unwrap_or(self.snapshot_index)
+    }
+
+    /// Lets the log go on behind a state that lies past its end.
+    ///
+    /// The tail of the log was torn and cut, but the state had been made durable further than that: what
+    /// was lost is in the state. Going on at the end of the log would give indexes out twice, and the
+    /// second entries would pass for applied. So a snapshot record is written at the state's index, and
+    /// the next entry follows it. Only for a member whose cluster has no other voter: where there are
+    /// others, this member has acknowledged entries that it no longer has.
+    ///
+    /// # Errors
+    /// The snapshot or the record could not be written; the directory is as good as before.
+    pub fn continue_behind(
+        &mut self,
+        index: u64,
+        term: u64,
+        conf_state: ConfState,
+        data: Bytes,
+    ) -> Result<()> {
+        let metadata = SnapshotMetadata {
+            conf_state: conf_state.clone(),
+            index,
+            term,
+        };
+        let snapshot = Snapshot {
+            data: Some(data),
+            metadata,
+        };
+        self.snapshotter.save(&snapshot)?;
+        let mut state = self.hard_state;
+        if term > state.term {
+            state = HardState {
+                term,
+                vote: 0,
+                commit: state.commit,
+            };
+        }
+        state.commit = index;
+        self.appender.save(Some(&state), &[], true)?;
+        let record = walpb::Snapshot {
+            index,
+            term,
+            conf_state: Some(conf_state.clone()),
+        };
+        self.appender.save_snapshot(&record)?;
+        self.hard_state = state;
+        self.log = LogStore::new(snapshot.clone(), state, Vec::new());
+        self.snapshot = Some(snapshot);
+        self.snapshot_index = index;
+        self.conf_state = conf_state;
+        Ok(())
+    }
+
+    /// The term of the state record, or of the snapshot where that is newer.
+    pub fn term(&self) -> u64 {
+        self.hard_state.term
     }
 
     /// Index up to which entries were known to be committed.

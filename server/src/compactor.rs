@@ -13,9 +13,9 @@ use crate::core::{Core, RequestKind};
 use crate::rpc::Code;
 
 /// How often the revision mode looks.
-const REVISION_INTERVAL: Duration = Duration::from_secs(300);
+const REVISION_INTERVAL: Duration = Duration::from_mins(5);
 /// Longest time between two compactions of the periodic mode.
-const MAX_PERIOD: Duration = Duration::from_secs(3600);
+const MAX_PERIOD: Duration = Duration::from_hours(1);
 /// Samples of the revision per compaction of the periodic mode.
 const SAMPLES_PER_PERIOD: u32 = 10;
 
@@ -130,8 +130,8 @@ mod tests {
     /// One look a minute, ten minutes to keep: the revision compacted is always ten minutes old.
     #[test]
     fn the_periodic_mode_keeps_its_period() {
-        let mut plan = Plan::new(AutoCompaction::Periodic(Duration::from_secs(600)));
-        assert_eq!(plan.interval(), Some(Duration::from_secs(60)));
+        let mut plan = Plan::new(AutoCompaction::Periodic(Duration::from_mins(10)));
+        assert_eq!(plan.interval(), Some(Duration::from_mins(1)));
         let mut due = Vec::new();
         for minute in 0..40 {
             if let Some(at) = plan.look(1000 + minute) {

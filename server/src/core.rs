@@ -25,8 +25,6 @@ use crate::waiters::Waiters;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum RequestKind {
-    /// `RangeRequest`
-    Range = 3,
     /// `PutRequest`
     Put = 4,
     /// `DeleteRangeRequest`
@@ -136,10 +134,6 @@ impl Core {
 
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         &self.parts.metrics
-    }
-
-    pub(crate) fn node(&self) -> &Node {
-        &self.parts.node
     }
 
     pub(crate) fn member_id(&self) -> u64 {

@@ -48,7 +48,7 @@ impl DataDir {
         for dir in [&self.root, &self.root.join("member"), &self.snap] {
             fs.create_dir_all(dir, DIR_MODE)
                 .map_err(|e| unusable(dir, e))?;
-            self.warn_if_open(fs, dir);
+            warn_if_open(fs, dir);
             touch(fs, dir)?;
         }
         // The names must be durable before anything in them is acknowledged. etcd leaves this out: on a
@@ -96,14 +96,14 @@ impl DataDir {
         }
         Ok(())
     }
+}
 
-    fn warn_if_open(&self, fs: &DynFs, dir: &Path) {
-        if let Ok(metadata) = fs.metadata(dir) {
-            if metadata.mode & 0o077 != 0 {
-                tracing::warn!(path = %dir.display(), mode = format_args!("{:o}", metadata.mode),
-                    "the directory is open to others; recommended mode is 700");
-            }
-        }
+fn warn_if_open(fs: &DynFs, dir: &Path) {
+    if let Ok(metadata) = fs.metadata(dir)
+        && metadata.mode & 0o077 != 0
+    {
+        tracing::warn!(path = %dir.display(), mode = format_args!("{:o}", metadata.mode),
+            "the directory is open to others; recommended mode is 700");
     }
 }
 

@@ -170,7 +170,7 @@ async fn join(core: &Core) -> Result<(), StartError> {
 fn accept(core: &Arc<Core>, listeners: Listeners, running: &Running, tasks: &mut JoinSet<()>) {
     let config = core.config();
     let options = ConnOptions {
-        max_receive_bytes: config.max_request_bytes as usize + REQUEST_OVERHEAD_BYTES,
+        max_receive_bytes: config.max_request_bytes + REQUEST_OVERHEAD_BYTES,
         max_concurrent_streams: Some(config.max_concurrent_streams),
         keepalive_interval: config.grpc_keepalive_interval,
         keepalive_timeout: config.grpc_keepalive_timeout.unwrap_or(Duration::MAX),

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use varve_backend::{Backend, BackendOptions, CommitStats};
 use varve_backend_btree::{BtreeEngine, BtreeOptions};
 use varve_mvcc::{Store, StoreOptions, schema};
+use varve_proto::raftpb::ConfState;
 use varve_raftnode::membership::{Cluster, Member, V2Store, cluster_id, member_id};
 use varve_raftnode::{Bootstrapped, NoPeers, Node, NodeConfig, RequestIds};
 use varve_vfs::{DynFs, RealFs};
@@ -121,7 +122,7 @@ pub(crate) fn start(config: Config, metrics: Arc<Metrics>) -> Result<Running, St
 
     let has_wal = varve_raftnode::has_wal(&fs, &dir.wal)?;
     let mut engine = open_engine(&fs, &dir)?;
-    let boot = if has_wal {
+    let mut boot = if has_wal {
         varve_raftnode::open(&fs, &dir.wal, &dir.snap, wal_options(&config))?
     } else {
         refuse_orphan(&engine, &dir)?;
@@ -131,23 +132,64 @@ pub(crate) fn start(config: Config, metrics: Arc<Metrics>) -> Result<Running, St
         engine = recovered;
     }
     let durable_index = consistent_index(&engine)?;
-    if durable_index > boot.last_index() {
-        return Err(StartError::Mismatch {
-            path: dir.db(),
-            what: format!(
-                "the database contains raft index {durable_index}, but the log in {} ends at {}",
-                dir.wal.display(),
-                boot.last_index()
-            ),
-        });
-    }
 
     let backend = Backend::open(Arc::new(engine), backend_options(&config, &metrics))?;
     let store = Store::open(backend, store_options(&config))?;
     refuse_auth(&store)?;
     init_auth_revision(&store)?;
-    let running = assemble(config, metrics, store, boot, durable_index)?;
-    Ok(running)
+    if durable_index > boot.last_index() {
+        continue_behind(&mut boot, &store, &dir, durable_index)?;
+    }
+    assemble(config, metrics, store, boot, durable_index)
+}
+
+/// The log lost its tail, and the database has it: go on behind the database.
+fn continue_behind(
+    boot: &mut Bootstrapped,
+    store: &Store,
+    dir: &DataDir,
+    index: u64,
+) -> Result<(), StartError> {
+    let cluster = stored_cluster::read(store, boot.cluster_id, boot.node_id)?;
+    let sole =
+        cluster.members().all(|m| m.id == boot.node_id) && cluster.member(boot.node_id).is_some();
+    if !sole {
+        return Err(StartError::Mismatch {
+            path: dir.db(),
+            what: format!(
+                "the database contains raft index {index}, but the log in {} ends at {}: this member \
+                 lost entries that it acknowledged to its cluster; remove it and add it again",
+                dir.wal.display(),
+                boot.last_index()
+            ),
+        });
+    }
+    tracing::warn!(
+        database_index = index,
+        log_index = boot.last_index(),
+        "the log ends before what the database contains; going on behind the database"
+    );
+    let mut v2 = v2_store(boot)?;
+    cluster.write_v2(&mut v2);
+    let term = schema::term(&store.backend().view())?
+        .unwrap_or_default()
+        .max(boot.term());
+    let conf_state = ConfState {
+        voters: vec![boot.node_id],
+        ..ConfState::default()
+    };
+    boot.continue_behind(index, term, conf_state, v2.to_json().into())?;
+    Ok(())
+}
+
+/// The v2 store of the raft snapshot that the log starts from.
+fn v2_store(boot: &Bootstrapped) -> Result<V2Store, StartError> {
+    let data = boot.snapshot.as_ref().and_then(|s| s.data.as_ref());
+    match data.filter(|d| !d.is_empty()) {
+        Some(json) => V2Store::from_json(json)
+            .map_err(|e| StartError::Other(format!("the v2 store in .snap does not parse: {e}"))),
+        None => Ok(V2Store::new()),
+    }
 }
 
 fn assemble(
@@ -157,16 +199,7 @@ fn assemble(
     boot: Bootstrapped,
     durable_index: u64,
 ) -> Result<Running, StartError> {
-    let v2 = match boot
-        .snapshot
-        .as_ref()
-        .and_then(|s| s.data.as_ref())
-        .filter(|d| !d.is_empty())
-    {
-        Some(json) => V2Store::from_json(json)
-            .map_err(|e| StartError::Other(format!("the v2 store in .snap does not parse: {e}")))?,
-        None => V2Store::new(),
-    };
+    let v2 = v2_store(&boot)?;
     let stored = stored_cluster::load(&store, boot.cluster_id, boot.node_id)?;
     let (v2_is_authority, cluster) = match stored {
         Some(cluster) => (false, cluster),
@@ -324,7 +357,7 @@ fn open_engine(fs: &DynFs, dir: &DataDir) -> Result<BtreeEngine, StartError> {
         lock_wait: LOCK_WAIT,
         ..BtreeOptions::default()
     };
-    Ok(BtreeEngine::open(fs.clone(), &dir.db(), options)?)
+    Ok(BtreeEngine::open(fs.clone(), dir.db(), options)?)
 }
 
 /// Puts a database received from a leader in place, when a crash came between its arrival and that.
@@ -431,7 +464,7 @@ fn backend_options(config: &Config, metrics: &Arc<Metrics>) -> BackendOptions {
         batch_limit: config.backend_batch_limit,
         batch_interval: config.backend_batch_interval,
         on_commit: Some(Arc::new(move |stats: CommitStats| {
-            metrics.observe_backend_commit(stats)
+            metrics.observe_backend_commit(stats);
         })),
         ..BackendOptions::default()
     }

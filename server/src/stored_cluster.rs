@@ -15,10 +15,20 @@ pub(crate) fn load(
     cluster_id: u64,
     local_id: u64,
 ) -> Result<Option<Cluster>, StartError> {
-    let view = store.backend().view();
-    if view.get(schema::META, b"storageVersion")?.is_none() {
+    if store
+        .backend()
+        .view()
+        .get(schema::META, b"storageVersion")?
+        .is_none()
+    {
         return Ok(None);
     }
+    read(store, cluster_id, local_id).map(Some)
+}
+
+/// What the buckets say, whether or not they are the authority.
+pub(crate) fn read(store: &Store, cluster_id: u64, local_id: u64) -> Result<Cluster, StartError> {
+    let view = store.backend().view();
     let mut cluster = Cluster::new(cluster_id, local_id);
     for (key, value) in all(&view, schema::MEMBERS)? {
         let member: Member = serde_json::from_slice(&value)
@@ -35,7 +45,7 @@ pub(crate) fn load(
     if let Some(version) = view.get(schema::CLUSTER, b"clusterVersion")? {
         cluster.set_version(&String::from_utf8_lossy(&version));
     }
-    Ok(Some(cluster))
+    Ok(cluster)
 }
 
 fn all(

@@ -41,11 +41,6 @@ impl Waiters {
         receiver
     }
 
-    /// Whether somebody waits for `id`.
-    pub(crate) fn is_waiting(&self, id: u64) -> bool {
-        self.shard(id).lock().contains_key(&id)
-    }
-
     /// Hands over the outcome; one that nobody waits for any more is dropped.
     pub(crate) fn complete(&self, id: u64, outcome: Outcome) {
         let sender = self.shard(id).lock().remove(&id);
@@ -57,11 +52,6 @@ impl Waiters {
     /// Stops to wait (time-out, client gone).
     pub(crate) fn forget(&self, id: u64) {
         self.shard(id).lock().remove(&id);
-    }
-
-    /// How many wait.
-    pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|s| s.lock().len()).sum()
     }
 
     /// Answers everybody, since nothing will be applied any more.

@@ -162,3 +162,6 @@ pub(super) async fn blocking<T: Send + 'static>(
 pub(super) fn unexpected(applied: &Applied) -> Status {
     Status::internal(format!("unexpected outcome of a proposal: {applied:?}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,7 +31,7 @@ impl Applier {
     }
 
     fn internal(&mut self, entry: &Entry, request: InternalRaftRequest) -> Result<(), Fatal> {
-        if self.is_membership(&request) {
+        if Self::is_membership(&request) {
             return self.membership_request(entry, request);
         }
         if !self.is_new(entry.index) {
@@ -91,13 +91,10 @@ impl Applier {
         } else if let Some(txn) = request.txn {
             self.txn(write, txn, no_space)
         } else if let Some(delete) = request.delete_range {
-            self.delete_range(write, &delete)
-        } else if let Some(range) = request.range {
-            let options = super::convert::range_options(&range);
-            write
-                .range(&options)
-                .map(Applied::Range)
-                .map_err(Into::into)
+            Self::delete_range(write, &delete)
+        } else if request.range.is_some() {
+            // etcd proposes no ranges; one that stands in a log changes nothing.
+            Ok(Applied::Empty)
         } else if let Some(compaction) = request.compaction {
             self.compact(write, compaction.revision)
         } else if let Some(grant) = request.lease_grant {
@@ -123,9 +120,7 @@ impl Applier {
             for point in checkpoint.checkpoints {
                 write.lease_checkpoint(point.id, point.remaining_ttl);
             }
-            Ok(Applied::Empty {
-                revision: write.revision(),
-            })
+            Ok(Applied::Empty)
         } else if let Some(alarm) = request.alarm {
             let alarms = alarms.apply(write, &alarm);
             Ok(Applied::Alarm {
@@ -152,7 +147,6 @@ impl Applier {
     }
 
     fn delete_range(
-        &self,
         write: &mut WriteTxn<'_>,
         delete: &varve_proto::etcdserverpb::DeleteRangeRequest,
     ) -> Result<Applied, ApplyError> {

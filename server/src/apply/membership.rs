@@ -14,7 +14,7 @@ use super::state::Applier;
 use crate::compat;
 
 impl Applier {
-    pub(super) fn is_membership(&self, request: &InternalRaftRequest) -> bool {
+    pub(super) fn is_membership(request: &InternalRaftRequest) -> bool {
         request.cluster_version_set.is_some()
             || request.cluster_member_attr_set.is_some()
             || request.downgrade_info_set.is_some()
@@ -50,10 +50,7 @@ impl Applier {
                 );
             });
         }
-        let revision = self.parts.store.revision();
-        self.parts
-            .waiters
-            .complete(id, Ok(Applied::Empty { revision }));
+        self.parts.waiters.complete(id, Ok(Applied::Empty));
         Ok(())
     }
 
@@ -80,10 +77,7 @@ impl Applier {
             "QGET" | "SYNC" => self.advance(entry),
             _ => return Err(v2_unsupported(entry, request)),
         }
-        let revision = self.parts.store.revision();
-        self.parts
-            .waiters
-            .complete(request.id, Ok(Applied::Empty { revision }));
+        self.parts.waiters.complete(request.id, Ok(Applied::Empty));
         Ok(())
     }
 
@@ -136,17 +130,12 @@ impl Applier {
             let json = conf_state_json(&conf_state);
             txn.put_raw(schema::META, Bytes::from_static(b"confState"), json.into());
         });
-        if let MembershipChange::Removed(id) = applied {
-            if id == self.parts.cluster.read().local_id {
-                return Err("this member was removed from the cluster".into());
-            }
+        if let MembershipChange::Removed(id) = applied
+            && id == self.parts.cluster.read().local_id
+        {
+            return Err("this member was removed from the cluster".into());
         }
-        self.parts.waiters.complete(
-            change.id,
-            Ok(Applied::Empty {
-                revision: self.parts.store.revision(),
-            }),
-        );
+        self.parts.waiters.complete(change.id, Ok(Applied::Empty));
         Ok(())
     }
 

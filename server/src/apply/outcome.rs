@@ -10,8 +10,6 @@ use varve_proto::etcdserverpb::AlarmMember;
 /// The outcome of one request. `revision` is the store's revision for the response header.
 #[derive(Debug)]
 pub(crate) enum Applied {
-    /// A range (only inside the log when a txn carried it).
-    Range(RangeResult),
     /// A put, with the pair it replaced if that was asked for.
     Put {
         revision: i64,
@@ -40,7 +38,7 @@ pub(crate) enum Applied {
         alarms: Vec<AlarmMember>,
     },
     /// Done, nothing to tell.
-    Empty { revision: i64 },
+    Empty,
 }
 
 /// The outcome of a transaction.
