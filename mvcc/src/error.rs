@@ -49,15 +49,15 @@ pub enum Error {
         /// What does not fit.
         what: &'static str,
     },
-    /// A value of the `meta` bucket has the wrong size.
-    #[error("meta key {key}: expected {expected} bytes, found {found}")]
+    /// A number in the `meta` bucket cannot be read.
+    #[error("{key} of bucket meta: expected {expected}, found {value:?}")]
     BadMeta {
         /// Name of the key.
         key: &'static str,
-        /// Length the value must have.
-        expected: usize,
-        /// Length it has.
-        found: usize,
+        /// What the value should be.
+        expected: &'static str,
+        /// What it is.
+        value: Bytes,
     },
     /// The index names a revision whose row is not in the backend: the database is damaged.
     #[error("revision {revision} is in the index but not in the backend")]

@@ -13,7 +13,7 @@ use crate::index::Index;
 use crate::key_history::Entry;
 use crate::lease::Lessor;
 use crate::record::Record;
-use crate::revision::RowKey;
+use crate::revision::{Revision, RowKey};
 use crate::schema::{self, ALL_BUCKETS, KEY, LEASE};
 
 /// Revision of a store nothing was ever written to.
@@ -94,11 +94,27 @@ fn restore_leases(view: &View, lessor: &Lessor) -> Result<()> {
 /// The index, and the newest main revision.
 fn restore_index(view: &View, lessor: &Lessor) -> Result<(Index, i64)> {
     let mut index = Index::new();
-    let mut newest = 0;
+    let mut last: Option<Revision> = None;
     let mut rows = view.scan(KEY, &KeyRange::all(), Direction::Forward)?;
     while let Some((key, value)) = rows.next()? {
         let row = RowKey::decode(&key)?;
+        if last.is_some_and(|last| last >= row.revision) {
+            return Err(Error::BadRowKey {
+                key,
+                what: "expected one row per revision",
+            });
+        }
+        last = Some(row.revision);
         let record = Record::of_row(row, &value)?;
+        if record.version < 0 {
+            return Err(Error::BadRecord {
+                bucket: KEY.name(),
+                row: row.revision.to_string(),
+                message: "mvccpb.KeyValue",
+                offset: 0,
+                what: "expected a version of 0 or more",
+            });
+        }
         let key = &value[record.key];
         let (entry, lease) = if row.tombstone {
             (Entry::tombstone(row.revision), 0)
@@ -111,7 +127,6 @@ fn restore_index(view: &View, lessor: &Lessor) -> Result<(Index, i64)> {
         if lessor.attach(key, lease).is_err() {
             lessor.detach(key);
         }
-        newest = row.revision.main;
     }
-    Ok((index, newest))
+    Ok((index, last.map_or(0, |last| last.main)))
 }

@@ -82,16 +82,22 @@ fn number(view: &View, key: &'static str) -> Result<Option<u64>> {
     };
     let bytes: [u8; 8] = value[..].try_into().map_err(|_| Error::BadMeta {
         key,
-        expected: 8,
-        found: value.len(),
+        expected: "8 bytes",
+        value: value.clone(),
     })?;
     Ok(Some(u64::from_be_bytes(bytes)))
 }
 
 fn revision(view: &View, key: &'static str) -> Result<Option<i64>> {
-    let value = view.get(META, key.as_bytes())?;
-    let row = value.map(|value| RowKey::decode(&value)).transpose()?;
-    Ok(row.map(|row| row.revision.main))
+    let Some(value) = view.get(META, key.as_bytes())? else {
+        return Ok(None);
+    };
+    let row = RowKey::decode(&value).map_err(|_| Error::BadMeta {
+        key,
+        expected: "a row key",
+        value: value.clone(),
+    })?;
+    Ok(Some(row.revision.main))
 }
 
 /// Overwrites an often-written number of `meta`.

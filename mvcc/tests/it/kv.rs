@@ -458,18 +458,22 @@ fn other_content_takes_the_place_of_a_store() {
 
 #[test]
 fn damaged_rows_are_named_and_not_read_past() {
+    // A sound row first: the damage is found behind it.
+    let sound = Bytes::from_static(b"\0\0\0\0\0\0\0\x02_\0\0\0\0\0\0\0\0");
+    let other = b"\0\0\0\0\0\0\0\x03_\0\0\0\0\0\0\0\0";
+    let same = b"\0\0\0\0\0\0\0\x02_\0\0\0\0\0\0\0\0t";
+    let negative = b"\x0a\x01k\x20\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01";
     for (key, value, says) in [
         (&b"short"[..], &b""[..], "17 or 18 bytes"),
-        (
-            b"\0\0\0\0\0\0\0\x02_\0\0\0\0\0\0\0\0",
-            b"\x0a\xff",
-            "2.0 of bucket key: byte 0",
-        ),
+        (other, b"\x0a\xff", "3.0 of bucket key: byte 0"),
+        (same, b"\x0a\x01k", "one row per revision"),
+        (other, negative, "version of 0 or more"),
     ] {
         let engine = Arc::new(MemoryEngine::new());
         let backend =
             varve_backend::Backend::open(engine, varve_backend::BackendOptions::manual()).unwrap();
         let mut guard = backend.begin();
+        guard.put(schema::KEY, sound.clone(), Bytes::from_static(b"\x0a\x01k"));
         guard.put(
             schema::KEY,
             Bytes::from_static(key),
@@ -479,5 +483,28 @@ fn damaged_rows_are_named_and_not_read_past() {
         let error = varve_mvcc::Store::open(backend, manual_options()).unwrap_err();
         assert!(error.is_corruption());
         assert!(error.to_string().contains(says), "{error}");
+    }
+}
+
+#[test]
+fn damaged_numbers_of_the_store_are_named() {
+    for key in [
+        schema::META_SCHEDULED_COMPACT,
+        schema::META_FINISHED_COMPACT,
+        schema::META_CONSISTENT_INDEX,
+    ] {
+        let engine = Arc::new(MemoryEngine::new());
+        let backend =
+            varve_backend::Backend::open(engine, varve_backend::BackendOptions::manual()).unwrap();
+        let mut guard = backend.begin();
+        guard.put(META, Bytes::from_static(key.as_bytes()), owned("odd"));
+        guard.end();
+        let view = backend.view();
+        let error = match key {
+            schema::META_CONSISTENT_INDEX => schema::consistent_index(&view).unwrap_err(),
+            _ => varve_mvcc::Store::open(backend, manual_options()).unwrap_err(),
+        };
+        assert!(error.is_corruption());
+        assert!(error.to_string().starts_with(key), "{error}");
     }
 }
