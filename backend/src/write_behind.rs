@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
-use crate::{Engine, Error, ErrorKind, Result, Sizes, Snapshot};
+use crate::{Engine, Error, ErrorKind, Reclaimed, Result, Sizes, Snapshot};
 
 mod committer;
 mod guard;
@@ -47,6 +47,9 @@ pub use view::{View, ViewScan};
 
 /// The writer waits when more than this many times the batch limit is frozen and not yet committed.
 const BACKPRESSURE_FACTOR: usize = 4;
+
+/// `reclaim` ends after so many steps even if each gains a little: writers may free space for ever.
+const MAX_RECLAIM_STEPS: usize = 1000;
 
 /// Observer of commits.
 pub type OnCommit = Arc<dyn Fn(CommitStats) + Send + Sync>;
@@ -361,6 +364,25 @@ impl Backend {
         shared.published.write().0 = Arc::new(fresh);
         shared.done.notify_all();
         Ok(())
+    }
+
+    /// [`Engine::reclaim`] for an engine behind a backend: the snapshot the backend keeps for its views would
+    /// hold on to the space, so it is taken anew between the steps. Writers and readers go on meanwhile.
+    /// Views that are alive keep what they can see.
+    pub fn reclaim(&self) -> Result<Reclaimed> {
+        let shared = self.shared();
+        let mut done = self.engine().reclaim()?;
+        for _ in 0..MAX_RECLAIM_STEPS {
+            shared.refresh_snapshot()?;
+            let step = self.engine().reclaim()?;
+            let gained = step.bytes_after < done.bytes_after;
+            done.bytes_after = step.bytes_after;
+            if !gained {
+                break;
+            }
+        }
+        shared.refresh_snapshot()?;
+        Ok(done)
     }
 
     /// Commits what is pending, stops the committer and refuses further commits with

@@ -75,11 +75,11 @@ struct Lmdb {
 fn lmdb(dir: &Path) -> Box<dyn Store> {
     let path = dir.join("lmdb");
     std::fs::create_dir(&path).unwrap();
-    // SAFETY: the directory is fresh and only this process opens it, once.
     #[expect(
         unsafe_code,
         reason = "opening an LMDB environment is unsafe by its nature"
     )]
+    // SAFETY: the directory is fresh and only this process opens it, once.
     let env = unsafe { EnvOpenOptions::new().map_size(8 << 30).open(path) }.unwrap();
     let mut tx = env.write_txn().unwrap();
     let db = env.create_database(&mut tx, None).unwrap();

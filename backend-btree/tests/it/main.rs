@@ -7,6 +7,7 @@
 mod common;
 mod concurrency;
 mod conformance;
+mod crafted;
 mod crash;
 mod damage;
 mod golden;

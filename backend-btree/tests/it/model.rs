@@ -141,6 +141,17 @@ fn random_commits_agree_with_usual_pages() {
     run(0x5555, 200, &options);
 }
 
+#[test]
+fn random_commits_agree_with_large_pages() {
+    for page_size in [1024, 16384, 65536] {
+        let options = BtreeOptions {
+            page_size,
+            ..small_pages()
+        };
+        run(u64::from(page_size), 60, &options);
+    }
+}
+
 /// A range of a bucket, read pair by pair.
 fn listed(snapshot: &dyn Snapshot, range: &KeyRange, dir: Direction) -> Vec<(Bytes, Bytes)> {
     let mut scan = snapshot.scan(KEY, range, dir).unwrap();

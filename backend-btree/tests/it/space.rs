@@ -1,6 +1,8 @@
 //! Space comes back: in ordinary commits, with `reclaim`, and across a restart.
+use std::sync::Arc;
+
 use bytes::Bytes;
-use varve_backend::{Batch, Engine, Snapshot};
+use varve_backend::{Backend, BackendOptions, Batch, Engine, Snapshot};
 use varve_backend_btree::BtreeOptions;
 use varve_vfs::{DynFs, OpenOptions, SimFs};
 
@@ -100,6 +102,37 @@ fn a_reader_that_stays_costs_only_what_it_can_see() {
     let grown = db.sizes().total_bytes;
     assert!(grown < 4 * start, "{start} bytes became {grown}");
     assert_eq!(content(&held).unwrap(), want);
+}
+
+/// The backend's own snapshot must not hold on to what is to be given back.
+#[test]
+fn reclaim_through_a_backend_gives_back_as_much() {
+    let fs = SimFs::new().shared();
+    let db = Arc::new(thinned(&fs));
+    let engine = Arc::clone(&db) as Arc<dyn Engine>;
+    let backend = Backend::open(engine, BackendOptions::default()).unwrap();
+    let pending = revisions(20_000, 20_001, 50);
+    let mut guard = backend.begin();
+    for (key, _) in pending.ops(KEY) {
+        guard.put(KEY, key.clone(), Bytes::from_static(b"pending"));
+    }
+    guard.end();
+    let done = backend.reclaim().unwrap();
+    let live = live_bytes(&db.btree_snapshot());
+    assert!(
+        done.bytes_after * 10 < live * 13,
+        "{} bytes for {live}",
+        done.bytes_after
+    );
+    let view = backend.view();
+    assert_eq!(
+        view.get(KEY, &revision(20_000)).unwrap().unwrap(),
+        "pending"
+    );
+    assert!(view.get(KEY, &revision(9990)).unwrap().is_some());
+    drop(view);
+    backend.close().unwrap();
+    assert!(db.check().is_sound());
 }
 
 fn with_sidecar() -> BtreeOptions {

@@ -202,6 +202,16 @@ impl Shared {
         Ok(true)
     }
 
+    /// Views from here on read the engine's newest snapshot; it holds exactly the batches that were
+    /// committed, because no commit runs meanwhile.
+    pub(super) fn refresh_snapshot(&self) -> Result<()> {
+        let commit = self.commit.lock();
+        let snapshot = self.engine.read().snapshot()?;
+        self.publish(snapshot, 0);
+        drop(commit);
+        Ok(())
+    }
+
     /// The oldest `count` layers are in this snapshot.
     fn publish(&self, snapshot: Arc<dyn crate::Snapshot>, count: usize) {
         let mut published = self.published.write();
