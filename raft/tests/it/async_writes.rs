@@ -1,9 +1,9 @@
 //! Writes that complete later: what may leave before they do, and what their completion means.
 
-use varve_proto::raftpb::{Entry, HardState, Message, MessageType};
+use varve_proto::raftpb::{ConfChange, Entry, HardState, Message, MessageType, Snapshot};
 use varve_raft::{
-    Config, LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, MemoryStorage, RawNode, Ready, Storage as _,
-    is_local_target,
+    ConfChangeExt as _, Config, LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, MemoryStorage, RawNode,
+    Ready, Storage as _, is_local_target,
 };
 
 use crate::network::{Network, bytes, message, plain};
@@ -263,6 +263,48 @@ fn every_write_vouches_for_the_whole_log_while_some_of_it_is_not_written() {
     node.write(&second);
     let third = node.raw.has_ready().then(|| node.raw.ready());
     assert!(third.is_none_or(|ready| ready.entries.is_empty()));
+}
+
+#[test]
+fn a_change_from_before_a_snapshot_changes_nothing_after_it() {
+    let mut node = Node::new(&[1, 2]);
+    let add = |node_id| ConfChange {
+        node_id,
+        ..ConfChange::default()
+    };
+    let entry = Entry {
+        term: 1,
+        index: 1,
+        ..add(3).to_entry()
+    };
+    let mut append = append(2, 1, (0, 0), &[]);
+    append.entries = vec![entry];
+    append.commit = 1;
+    node.raw.step(append).unwrap();
+    let ready = node.raw.ready();
+    node.write(&to(&ready, LOCAL_APPEND_THREAD).unwrap());
+    assert!(
+        to(&node.raw.ready(), LOCAL_APPLY_THREAD).is_some(),
+        "the change is being applied"
+    );
+    // Meanwhile a snapshot arrives, in which 3 has come and gone.
+    let mut snapshot = Snapshot::default();
+    snapshot.metadata.index = 5;
+    snapshot.metadata.term = 1;
+    snapshot.metadata.conf_state.voters = vec![1, 2, 4];
+    let arrives = message(MessageType::MsgSnap, 2, 1, 1);
+    node.raw
+        .step(Message {
+            snapshot: Some(snapshot),
+            ..arrives
+        })
+        .unwrap();
+    for index in [1, 5] {
+        let conf_state = node.raw.apply_conf_change_at(index, &add(3)).unwrap();
+        assert_eq!(conf_state.voters, [1, 2, 4]);
+    }
+    let conf_state = node.raw.apply_conf_change_at(6, &add(3)).unwrap();
+    assert_eq!(conf_state.voters, [1, 2, 3, 4]);
 }
 
 #[test]

@@ -78,6 +78,14 @@ fn a_follower_that_is_probed_gets_one_append_per_heartbeat() {
 }
 
 #[test]
+fn a_follower_that_has_everything_leaves_probing_with_its_next_heartbeat() {
+    let mut network = pair(plain);
+    network.raw(1).report_unreachable(2);
+    network.tick(1, 1);
+    assert_eq!(progress(&network, 2).state, ProgressState::Replicate);
+}
+
+#[test]
 fn a_full_window_stops_appends_until_something_is_acknowledged() {
     let mut network = pair(|id| Config {
         max_inflight_msgs: 3,

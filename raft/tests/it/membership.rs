@@ -203,6 +203,27 @@ fn positions_in_a_batch_stay_when_a_change_in_it_is_refused() {
 }
 
 #[test]
+fn a_change_that_was_dropped_holds_up_no_later_one() {
+    let mut network = Network::with(3, |id| Config {
+        max_uncommitted_entries_size: 10,
+        ..plain(id)
+    });
+    network.campaign(1);
+    network.isolate(1);
+    network.propose(1, "12345678");
+    let dropped = network.raw(1).propose_conf_change(&add(4));
+    assert!(matches!(dropped, Err(Error::ProposalDropped)));
+    network.settle();
+    network.heal();
+    network.tick(1, 1);
+    network.tick(1, 1);
+    assert_eq!(network.status(1).applied, 2);
+    network.raw(1).propose_conf_change(&add(4)).unwrap();
+    network.settle();
+    assert_eq!(voters(&network, 1), "voters=(1 2 3 4)");
+}
+
+#[test]
 fn a_joint_change_is_left_by_the_leader_on_its_own() {
     for transition in [
         ConfChangeTransition::Auto,
