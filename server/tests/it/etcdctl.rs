@@ -172,12 +172,58 @@ fn watches(ctl: &Ctl<'_>) {
     watch.wait().unwrap();
 }
 
+/// What an operator asks a member.
+fn maintenance(ctl: &Ctl<'_>, scratch: &Path) {
+    for i in 0..5 {
+        ctl.run(&["put", "k", &i.to_string()]);
+    }
+    let health = ctl.command(&["endpoint", "health"]).output().unwrap();
+    let health = String::from_utf8([health.stdout, health.stderr].concat()).unwrap();
+    assert!(
+        health.contains("is healthy: successfully committed proposal"),
+        "{health}"
+    );
+    let status = ctl.run(&["endpoint", "status"]);
+    let fields: Vec<_> = status.trim_end().split(", ").collect();
+    // Endpoint, id, version, size, is leader, is learner, ...
+    assert_eq!(
+        (fields[0], fields[4]),
+        (ctl.server.url().as_str(), "true"),
+        "{status}"
+    );
+    let hash = ctl.run(&["endpoint", "hashkv"]);
+    assert_eq!(hash, ctl.run(&["endpoint", "hashkv"]));
+    assert_eq!(ctl.run(&["compaction", "5"]), "compacted revision 5\n");
+    let error = ctl.fails(&["compaction", "5"]);
+    assert!(
+        error.contains("required revision has been compacted"),
+        "{error}"
+    );
+    ctl.run(&["defrag"]);
+    assert_eq!(ctl.run(&["get", "k", "--print-value-only"]), "4\n");
+    assert_eq!(ctl.run(&["alarm", "list"]), "");
+    let members = ctl.run(&["member", "list"]);
+    assert!(
+        members.contains(", started, s1, ") && members.lines().count() == 1,
+        "{members}"
+    );
+
+    let snapshot = scratch.join(format!("{}.db", ctl.server.url().replace(['/', ':'], "_")));
+    ctl.run(&["snapshot", "save", snapshot.to_str().unwrap()]);
+    let status = ctl.run(&["snapshot", "status", snapshot.to_str().unwrap()]);
+    let fields: Vec<_> = status.trim_end().split(", ").collect();
+    // Hash, revision, total keys, total size.
+    assert_eq!(fields[1], "6", "{status}");
+}
+
 #[test]
 fn etcdctl_3_5_works() {
     match etcd_351("etcdctl") {
         Ok(path) => {
             with_ctl(&path, smoke);
             with_ctl(&path, watches);
+            let dir = scratch();
+            with_ctl(&path, |ctl| maintenance(ctl, dir.path()));
         }
         Err(reason) => skipped("etcdctl_3_5_works", &reason),
     }
@@ -189,6 +235,8 @@ fn etcdctl_3_4_works() {
         Ok(path) => {
             with_ctl(&path, smoke);
             with_ctl(&path, watches);
+            let dir = scratch();
+            with_ctl(&path, |ctl| maintenance(ctl, dir.path()));
         }
         Err(reason) => skipped("etcdctl_3_4_works", &reason),
     }
