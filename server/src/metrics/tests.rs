@@ -45,6 +45,7 @@ fn what_is_recorded_and_sampled_is_rendered_under_etcds_names() {
         store: StoreSample {
             compact_revision: -1,
             puts_total: 4,
+            leases_granted_total: 1,
             ..StoreSample::default()
         },
         ..Sample::default()
