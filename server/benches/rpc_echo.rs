@@ -295,7 +295,7 @@ async fn measure(calls: usize) {
                 for (i, server) in servers.iter().enumerate() {
                     let (cpu_before, begin) = (server.cpu(), Instant::now());
                     load(server.address, path, frame, calls, connections, depth).await;
-                    let per_call = 1e6 / calls as f64;
+                    let per_call = 1e6 / f64::from(u32::try_from(calls).expect("a few thousand"));
                     wall[i].push(begin.elapsed().as_secs_f64() * per_call);
                     cpu[i].push((server.cpu() - cpu_before) * per_call);
                 }

@@ -38,7 +38,7 @@ fn main() -> ExitCode {
 fn arguments(args: impl Iterator<Item = OsString>) -> Result<Vec<String>, ConfigError> {
     args.map(|arg| {
         arg.into_string()
-            .map_err(|arg| ConfigError::Usage(format!("argument {arg:?} is not UTF-8")))
+            .map_err(|arg| ConfigError::Usage(format!("argument {} is not UTF-8", arg.display())))
     })
     .collect()
 }
