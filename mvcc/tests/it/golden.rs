@@ -230,3 +230,26 @@ fn a_snapshot_restored_with_a_bumped_revision_is_compacted_there_and_goes_on() {
         store.close().unwrap();
     }
 }
+
+#[test]
+fn a_restored_snapshot_answers_as_its_source_did() {
+    let Some(dir) = golden() else { return };
+    let mut hashes = 0;
+    for version in ["3.4.23", "3.5.1", "3.5.30", "3.6.14", "3.8.0-alpha.0"] {
+        let name = format!("snapsave-{version}");
+        let json = std::fs::read_to_string(dir.join(format!("expected/{name}.json"))).unwrap();
+        let expected: Value = serde_json::from_str(&json).unwrap();
+        let after = &expected["after_restart_on_restored"];
+        let scratch = tempfile::tempdir().unwrap();
+        let archive = dir.join(format!("{name}.tar.zst"));
+        let restored = databases(&archive, "restored/member/snap/db", scratch.path());
+        let (store, _engine) = open(&restored[0].1);
+        assert_eq!((store.revision(), store.compact_revision()), (21, 6));
+        let old = version == "3.4.23" || version == "3.5.1";
+        check_revisions(&name, &store, &after["get_all_at_rev"], old);
+        hashes += check_hashes(&name, &store, &after["hashkv"]);
+        assert_eq!(check_leases(&name, &store, &after["leases"]), 2);
+        store.close().unwrap();
+    }
+    assert!(hashes > 70, "{hashes} hashes");
+}
