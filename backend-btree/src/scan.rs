@@ -10,7 +10,7 @@ use bytes::Bytes;
 use varve_backend::{Direction, KeyRange, Result, Scan};
 
 use crate::cursor::Cursor;
-use crate::page::Node;
+use crate::page::{LeafEntry, Node};
 use crate::snapshot::BtreeSnapshot;
 use crate::source::PageBuf;
 
@@ -94,7 +94,7 @@ impl<'a> TreeScan<'a> {
     }
 
     /// Finds out which elements of the leaf under the cursor are in the range.
-    fn enter(&self) -> Result<Option<Leaf>> {
+    fn enter(&self, copy: bool) -> Result<Option<Leaf>> {
         let Some((node, index)) = self.cursor.current() else {
             return Ok(None);
         };
@@ -110,6 +110,7 @@ impl<'a> TreeScan<'a> {
             }
         };
         let copy = match node.page() {
+            _ if !copy => None,
             PageBuf::Owned(page) => Some(page.clone()),
             // A range of a few pairs is not worth a copy of the page.
             PageBuf::Borrowed(page)
@@ -127,10 +128,11 @@ impl<'a> TreeScan<'a> {
         }))
     }
 
-    fn step(&mut self) -> Result<Option<(Bytes, Bytes)>> {
+    /// Moves to the next pair of the range; the cursor then stands in its leaf.
+    fn advance(&mut self, copy: bool) -> Result<Option<LeafEntry>> {
         loop {
             if self.leaf.is_none() {
-                self.leaf = self.enter()?;
+                self.leaf = self.enter(copy)?;
             }
             let (Some(leaf), Some((node, _))) = (&mut self.leaf, self.cursor.current()) else {
                 return Ok(None);
@@ -160,17 +162,39 @@ impl<'a> TreeScan<'a> {
             };
             check_order(node, last, node.bytes(&entry.key), self.direction)?;
             leaf.previous = Some(index);
-            if entry.is_bucket() {
-                continue;
+            if !entry.is_bucket() {
+                return Ok(Some(entry));
             }
-            return Ok(Some(match &leaf.copy {
-                Some(copy) => (copy.slice(entry.key), copy.slice(entry.value)),
-                None => {
-                    let take = |range| self.snapshot.take(node, range);
-                    (take(&entry.key), take(&entry.value))
-                }
-            }));
         }
+    }
+
+    fn step(&mut self) -> Result<Option<(Bytes, Bytes)>> {
+        let Some(entry) = self.advance(true)? else {
+            return Ok(None);
+        };
+        let (Some(leaf), Some((node, _))) = (&self.leaf, self.cursor.current()) else {
+            return Ok(None);
+        };
+        Ok(Some(match &leaf.copy {
+            Some(copy) => (copy.slice(entry.key), copy.slice(entry.value)),
+            None => {
+                let take = |range| self.snapshot.take(node, range);
+                (take(&entry.key), take(&entry.value))
+            }
+        }))
+    }
+
+    /// Shows every pair where it lies, until `visitor` has enough.
+    pub(crate) fn visit(&mut self, visitor: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<()> {
+        while let Some(entry) = self.advance(false)? {
+            let Some((node, _)) = self.cursor.current() else {
+                break;
+            };
+            if !visitor(node.bytes(&entry.key), node.bytes(&entry.value)) {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 

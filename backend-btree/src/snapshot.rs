@@ -159,4 +159,19 @@ impl Snapshot for BtreeSnapshot {
         }
         Ok(Box::new(TreeScan::new(self, root, range, direction)?))
     }
+
+    fn visit(
+        &self,
+        bucket: Bucket,
+        range: &KeyRange,
+        direction: Direction,
+        visitor: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<()> {
+        match self.root(bucket.as_bytes())? {
+            Some(root) if !range.is_empty() => {
+                TreeScan::new(self, root, range, direction)?.visit(visitor)
+            }
+            _ => Ok(()),
+        }
+    }
 }

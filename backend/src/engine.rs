@@ -83,6 +83,24 @@ pub trait Snapshot: Send + Sync + Debug {
         self.scan_bucket_name(bucket.as_bytes(), range, direction)
     }
 
+    /// Calls `visitor` with the pairs of a range in order until it returns `false`. For those who look at
+    /// many pairs and keep none: an engine may show them where they lie.
+    fn visit(
+        &self,
+        bucket: Bucket,
+        range: &KeyRange,
+        direction: Direction,
+        visitor: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<()> {
+        let mut scan = self.scan(bucket, range, direction)?;
+        while let Some((key, value)) = scan.next()? {
+            if !visitor(&key, &value) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// [`scan`](Self::scan) for a name that was read from the store.
     fn scan_bucket_name(
         &self,

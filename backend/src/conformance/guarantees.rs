@@ -119,6 +119,28 @@ fn readers_never_wait(bed: &mut dyn TestBed) {
     assert_eq!(scan.next().unwrap(), None);
 }
 
+/// What `visit` shows; it must stop when it is told to.
+fn visited(
+    snapshot: &dyn crate::Snapshot,
+    range: &KeyRange,
+    direction: Direction,
+) -> Vec<(Bytes, Bytes)> {
+    let mut all = Vec::new();
+    let mut keep = |k: &[u8], v: &[u8]| {
+        all.push((Bytes::copy_from_slice(k), Bytes::copy_from_slice(v)));
+        true
+    };
+    snapshot.visit(A, range, direction, &mut keep).unwrap();
+    let mut calls = 0;
+    let mut once = |_: &[u8], _: &[u8]| {
+        calls += 1;
+        false
+    };
+    snapshot.visit(A, range, direction, &mut once).unwrap();
+    assert_eq!(calls, all.len().min(1));
+    all
+}
+
 fn ordered(bed: &mut dyn TestBed) {
     let engine = bed.open();
     let mut numbers = Numbers(0x0123_4567);
@@ -157,11 +179,13 @@ fn ordered(bed: &mut dyn TestBed) {
             pairs(&*snapshot, A.as_bytes(), &range, Direction::Forward),
             want
         );
+        assert_eq!(visited(&*snapshot, &range, Direction::Forward), want);
         want.reverse();
         assert_eq!(
             pairs(&*snapshot, A.as_bytes(), &range, Direction::Backward),
             want
         );
+        assert_eq!(visited(&*snapshot, &range, Direction::Backward), want);
     }
 }
 

@@ -69,6 +69,35 @@ impl View {
         })
     }
 
+    /// Calls `visitor` with the pairs of a range in order until it returns `false`; cheaper than a scan
+    /// for those who keep no pair.
+    pub fn visit(
+        &self,
+        bucket: Bucket,
+        range: &KeyRange,
+        direction: Direction,
+        visitor: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<()> {
+        if !self
+            .published
+            .layers
+            .iter()
+            .any(|layer| layer.touches(bucket))
+        {
+            return self
+                .published
+                .snapshot
+                .visit(bucket, range, direction, visitor);
+        }
+        let mut scan = self.scan(bucket, range, direction)?;
+        while let Some((key, value)) = scan.next()? {
+            if !visitor(&key, &value) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the bucket exists.
     pub fn has_bucket(&self, bucket: Bucket) -> Result<bool> {
         if self

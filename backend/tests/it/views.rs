@@ -42,6 +42,13 @@ fn listing(view: &View, bucket: Bucket, range: &KeyRange, dir: Direction) -> Vec
     while let Some(pair) = scan.next().unwrap() {
         out.push(pair);
     }
+    let mut visited = Vec::new();
+    let mut visitor = |k: &[u8], v: &[u8]| {
+        visited.push((Bytes::copy_from_slice(k), Bytes::copy_from_slice(v)));
+        true
+    };
+    view.visit(bucket, range, dir, &mut visitor).unwrap();
+    assert_eq!(visited, out);
     out
 }
 
