@@ -46,12 +46,16 @@ fn arguments(args: impl Iterator<Item = OsString>) -> Result<Vec<String>, Config
 /// What is printed for a refused configuration: plain text where the command line cannot be read, one
 /// log line otherwise, as etcd does.
 fn refusal(e: &ConfigError) -> String {
-    if e.exit_code() == 2 {
-        format!("{e}\n\nFor the flags, try 'varve --help'.")
-    } else {
-        varve_server::fatal_line("failed to verify flags", &e.to_string())
+    let text = e.to_string();
+    if e.exit_code() != 2 {
+        return varve_server::fatal_line("failed to verify flags", &text)
             .trim_end()
-            .to_owned()
+            .to_owned();
+    }
+    if text.contains("--help") {
+        text
+    } else {
+        format!("{text}\n\nFor more information, try '--help'.")
     }
 }
 
