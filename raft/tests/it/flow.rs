@@ -385,21 +385,31 @@ fn a_snapshot_reported_as_delivered_lets_the_leader_probe_behind_it() {
 
 #[test]
 fn who_was_not_heard_from_gets_no_snapshot() {
-    let mut network = compacted();
-    let storage = network.members[&1].storage.clone();
-    network.add(plain(1), storage);
-    network.heal();
-    network.ignore(MessageType::MsgAppResp);
-    network.ignore(MessageType::MsgHeartbeatResp);
-    network.campaign(1);
-    // A refusal was lost, so the leader has only the vote; rejections cannot arrive.
-    network.tick(1, 3);
-    assert!(
-        network
+    for silent in [false, true] {
+        let mut network = Network::with(3, |id| Config {
+            check_quorum: true,
+            ..plain(id)
+        });
+        network.campaign(1);
+        network.isolate(3);
+        network.propose(1, "x");
+        network.propose(1, "y");
+        let storage = network.members[&1].storage.clone();
+        storage.create_snapshot(3, None, bytes("state")).unwrap();
+        storage.compact(3).unwrap();
+        if silent {
+            // Two quorum checks.
+            network.tick(1, 20);
+        }
+        network.lost.clear();
+        network.raw(1).report_unreachable(3);
+        network.propose(1, "z");
+        let snapshots = network
             .lost
             .iter()
-            .all(|m| m.r#type() != MessageType::MsgSnap)
-    );
+            .filter(|m| m.r#type() == MessageType::MsgSnap);
+        assert_eq!(snapshots.count(), usize::from(!silent), "silent: {silent}");
+    }
 }
 
 #[test]

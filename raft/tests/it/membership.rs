@@ -246,6 +246,38 @@ fn a_joint_change_is_left_by_the_leader_on_its_own() {
 }
 
 #[test]
+fn leaving_a_joint_change_is_proposed_once() {
+    // One entry is applied at a time, so that another one is while the change waits.
+    let mut network = Network::with(1, |id| Config {
+        max_committed_size_per_ready: 1,
+        ..plain(id)
+    });
+    network.campaign(1);
+    let entries = vec![
+        varve_raft::ConfChangeExt::to_entry(&auto("l2 l3")),
+        Entry {
+            data: Some(bytes("x")),
+            ..Entry::default()
+        },
+    ];
+    let batch = Message {
+        entries,
+        ..message(MessageType::MsgProp, 2, 1, 0)
+    };
+    network.raw(1).step(batch).unwrap();
+    network.settle();
+    use EntryType::{EntryConfChangeV2, EntryNormal};
+    let expected = [
+        EntryNormal,
+        EntryConfChangeV2,
+        EntryNormal,
+        EntryConfChangeV2,
+    ];
+    assert_eq!(kinds(&network, 1), expected);
+    assert_eq!(voters(&network, 1), "voters=(1) learners=(2 3)");
+}
+
+#[test]
 fn a_joint_change_takes_both_majorities() {
     let mut network = Network::new(3);
     for id in 4..=6 {
