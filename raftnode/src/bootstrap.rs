@@ -47,6 +47,29 @@ impl Bootstrapped {
         varve_raft::Storage::last_index(&self.log).unwrap_or(self.snapshot_index)
     }
 
+    /// Whether the log was made and nothing was written to it: an earlier first start ended in between.
+    /// [`write_initial_members`](Self::write_initial_members) completes it.
+    pub fn is_unfinished(&self) -> bool {
+        self.snapshot.is_none() && self.last_index() == 0 && self.hard_state == HardState::default()
+    }
+
+    /// Writes the beginning of a new cluster's log: one conf change per member, all of them committed.
+    ///
+    /// # Errors
+    /// The log could not be written.
+    pub fn write_initial_members(&mut self, members: &[Member]) -> Result<()> {
+        let entries = initial_entries(members);
+        let state = HardState {
+            term: 1,
+            vote: 0,
+            commit: entries.len() as u64,
+        };
+        self.appender.save(Some(&state), &entries, true)?;
+        self.log = LogStore::new(Snapshot::default(), state, entries);
+        self.hard_state = state;
+        Ok(())
+    }
+
     /// Lets the log go on behind a state that lies past its end.
     ///
     /// The tail of the log was torn and cut, but the state had been made durable further than that: what
@@ -137,28 +160,23 @@ pub fn create(
         cluster_id,
     }
     .encode_to_vec();
-    let mut appender = Wal::create(fs, wal_dir, &metadata, options)?;
-    let entries = initial_entries(members);
-    let hard_state = HardState {
-        term: 1,
-        vote: 0,
-        commit: entries.len() as u64,
-    };
-    appender.save(Some(&hard_state), &entries, true)?;
-    Ok(Bootstrapped {
+    let appender = Wal::create(fs, wal_dir, &metadata, options)?;
+    let mut boot = Bootstrapped {
         node_id,
         cluster_id,
         is_new: true,
         snapshot: None,
         snapshot_index: 0,
         conf_state: ConfState::default(),
-        log: LogStore::new(Snapshot::default(), hard_state, entries),
-        hard_state,
+        log: LogStore::default(),
+        hard_state: HardState::default(),
         appender,
         snapshotter: Snapshotter::new(fs.clone(), snap_dir),
         fs: fs.clone(),
         wal_dir: wal_dir.to_owned(),
-    })
+    };
+    boot.write_initial_members(members)?;
+    Ok(boot)
 }
 
 /// Opens what an earlier run left: the newest snapshot that the log knows of, and the log after it.

@@ -123,7 +123,8 @@ pub(crate) fn start(config: Config, metrics: Arc<Metrics>) -> Result<Running, St
     let has_wal = varve_raftnode::has_wal(&fs, &dir.wal)?;
     let mut engine = open_engine(&fs, &dir)?;
     let mut boot = if has_wal {
-        varve_raftnode::open(&fs, &dir.wal, &dir.snap, wal_options(&config))?
+        let boot = varve_raftnode::open(&fs, &dir.wal, &dir.snap, wal_options(&config))?;
+        finish_bootstrap(boot, &dir, &config)?
     } else {
         refuse_orphan(&engine, &dir)?;
         bootstrap(&fs, &dir, &config)?
@@ -409,6 +410,27 @@ fn consistent_index(engine: &BtreeEngine) -> Result<u64, StartError> {
 
 /// A new member: its ids follow from its flags, as etcd's do.
 fn bootstrap(fs: &DynFs, dir: &DataDir, config: &Config) -> Result<Bootstrapped, StartError> {
+    let member = initial_member(config)?;
+    let id = member.id;
+    let boot = varve_raftnode::create(
+        fs,
+        &dir.wal,
+        &dir.snap,
+        &[member],
+        id,
+        cluster_id([id]),
+        wal_options(config),
+    )?;
+    tracing::info!(
+        local_member_id = %format_args!("{id:x}"),
+        cluster_id = %format_args!("{:x}", boot.cluster_id),
+        "made a new cluster of one member"
+    );
+    Ok(boot)
+}
+
+/// The member that the flags of a first start describe.
+fn initial_member(config: &Config) -> Result<Member, StartError> {
     if config.initial_cluster.len() > 1 {
         return Err(StartError::Unsupported(format!(
             "--initial-cluster names {} members",
@@ -428,26 +450,34 @@ fn bootstrap(fs: &DynFs, dir: &DataDir, config: &Config) -> Result<Bootstrapped,
         return Err(StartError::Other("--initial-cluster is empty".to_owned()));
     };
     let id = member_id(urls, &config.initial_cluster_token, None);
-    let member = Member {
+    Ok(Member {
         id,
         peer_urls: urls.clone(),
         name: name.clone(),
         ..Member::default()
-    };
-    let boot = varve_raftnode::create(
-        fs,
-        &dir.wal,
-        &dir.snap,
-        &[member],
-        id,
-        cluster_id([id]),
-        wal_options(config),
-    )?;
-    tracing::info!(
-        local_member_id = %format_args!("{id:x}"),
-        cluster_id = %format_args!("{:x}", boot.cluster_id),
-        "made a new cluster of one member"
-    );
+    })
+}
+
+/// An earlier first start ended after it had made the log and before it had written to it.
+fn finish_bootstrap(
+    mut boot: Bootstrapped,
+    dir: &DataDir,
+    config: &Config,
+) -> Result<Bootstrapped, StartError> {
+    if !boot.is_unfinished() {
+        return Ok(boot);
+    }
+    let member = initial_member(config)?;
+    if member.id != boot.node_id {
+        return Err(StartError::Mismatch {
+            path: dir.wal.clone(),
+            what: format!(
+                "the log was begun by member {:x}, but the flags describe member {:x}",
+                boot.node_id, member.id
+            ),
+        });
+    }
+    boot.write_initial_members(&[member])?;
     Ok(boot)
 }
 

@@ -107,15 +107,19 @@ pub(crate) fn start(fs: &DynFs, snapshot_count: u64) -> varve_raftnode::Result<R
         .and_then(|()| fs.sync_dir(Path::new("/")))
         .and_then(|()| fs.sync_dir(Path::new("/member")))
         .map_err(varve_raftnode::Error::Thread)?;
+    let member = Member {
+        id: ID,
+        peer_urls: vec!["http://localhost:2380".to_owned()],
+        name: "one".to_owned(),
+        ..Member::default()
+    };
     let boot = if varve_raftnode::has_wal(fs, wal)? {
-        varve_raftnode::open(fs, wal, snap, options)?
+        let mut boot = varve_raftnode::open(fs, wal, snap, options)?;
+        if boot.is_unfinished() {
+            boot.write_initial_members(&[member])?;
+        }
+        boot
     } else {
-        let member = Member {
-            id: ID,
-            peer_urls: vec!["http://localhost:2380".to_owned()],
-            name: "one".to_owned(),
-            ..Member::default()
-        };
         varve_raftnode::create(fs, wal, snap, &[member], ID, cluster_id([ID]), options)?
     };
     let applied = Applied::default();

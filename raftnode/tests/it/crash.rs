@@ -9,6 +9,8 @@ use varve_vfs::{CrashRule, Fault, SimFs};
 
 use super::counter::{Running, start, wait_replayed};
 
+const SOON: Duration = Duration::from_secs(30);
+
 /// Proposes until the disk has stopped; what was applied.
 fn work(running: &Running) -> Vec<(u64, Bytes)> {
     let mut seen = Vec::new();
@@ -94,6 +96,20 @@ fn nothing_applied_is_lost_wherever_the_disk_stops() {
                     "crash at {at}, {rule:?}"
                 );
             }
+            // And the member works: what is proposed now is applied.
+            let wanted = Bytes::from_static(b"after the crash");
+            after.node.propose(1, wanted.clone()).unwrap();
+            let applied = std::iter::from_fn(|| after.told.recv_timeout(SOON).ok());
+            assert!(
+                applied.take_while(|(_, data)| *data != wanted).count() < 100,
+                "crash at {at}, {rule:?}: the member does not work again: {:?}",
+                after.node
+            );
+            let got = after.applied.lock().iter().any(|(_, data)| *data == wanted);
+            assert!(
+                got,
+                "crash at {at}, {rule:?}: the member does not work again"
+            );
             after.node.stop();
         }
     }

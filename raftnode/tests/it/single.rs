@@ -1,3 +1,4 @@
+//! One member: proposals, reads, restarts, snapshots, locks, stops.
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
