@@ -437,7 +437,7 @@ fn unknown_methods_and_services_are_unimplemented() {
             client.ready().await.unwrap();
             let codec = tonic_prost::ProstCodec::<RangeRequest, RangeRequest>::default();
             let request = tonic::Request::new(get("k"));
-            let path = tonic::codegen::http::uri::PathAndQuery::from_static(path);
+            let path = http::uri::PathAndQuery::from_static(path);
             let answer = client.unary(request, path, codec).await;
             assert_refused(answer, Code::Unimplemented, text);
         }
