@@ -87,7 +87,8 @@ pub(crate) fn hash_kv(view: &ReadView, revision: i64) -> Result<HashKv> {
     }
     let at = if revision == 0 { current } else { revision };
     let index = &view.published.index;
-    // With nothing to keep, etcd skips nothing.
+    // With nothing to keep, etcd skips nothing; of that, what a compaction under way has yet to
+    // delete is left out here, so that the hash does not depend on how far it has come.
     let keeps_something = index.any_at(at);
     let mut hash = crc32c::crc32c(KEY.as_bytes());
     let range = KeyRange {
@@ -101,7 +102,12 @@ pub(crate) fn hash_kv(view: &ReadView, revision: i64) -> Result<HashKv> {
     while let Some((key, value)) = rows.next()? {
         let row = RowKey::decode(&key)?;
         if row.revision.main <= compacted {
-            if keeps_something && !is_kept(index, row, &value, at)? {
+            let kept = if keeps_something {
+                is_kept(index, row, &value, at)?
+            } else {
+                survives(index, row, &value, compacted)?
+            };
+            if !kept {
                 continue;
             }
             if row.tombstone && row.revision.main == compacted {
@@ -123,6 +129,14 @@ fn is_kept(index: &IndexView, row: RowKey, value: &[u8], at: i64) -> Result<bool
     let key = &value[Record::of_row(row, value)?.key];
     let found = index.get(key, at);
     Ok(found.is_some_and(|found| found.revision == row.revision && !row.tombstone))
+}
+
+/// Whether a compaction at `at` leaves the row.
+fn survives(index: &IndexView, row: RowKey, value: &[u8], at: i64) -> Result<bool> {
+    let key = &value[Record::of_row(row, value)?.key];
+    let newest = index.write_at(key, at);
+    Ok(newest.is_some_and(|entry| entry.row() == row)
+        && (!row.tombstone || row.revision.main == at))
 }
 
 /// The hash of what a compaction keeps, fed with every row up to its revision, ascending.

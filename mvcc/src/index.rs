@@ -228,6 +228,11 @@ impl IndexView {
         self.tree.get(key)?.0.get(at)
     }
 
+    /// The newest write of `key` whose main revision is at most `at`.
+    pub(crate) fn write_at(&self, key: &[u8], at: i64) -> Option<Entry> {
+        self.tree.get(key)?.0.write_at(at)
+    }
+
     /// Number of keys visible now.
     pub(crate) fn live_keys(&self) -> usize {
         self.tree.counts().live

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use varve_backend::MemoryEngine;
 use varve_mvcc::Store;
 
-use crate::support::{compact_fully, delete, manual_options, open_on, owned, put};
+use crate::support::{
+    compact, compact_fully, delete, finish_compaction, manual_options, open_on, owned, put,
+};
 
 /// Revisions 2 to 19 of the samples.
 fn replay(store: &Store) {
@@ -128,4 +130,19 @@ fn every_hash_is_the_one_etcd_3_6_gives() {
     check(&store, "0:2308264813 21:2308264813");
     let hash = store.hash_kv(0).unwrap();
     assert_eq!((hash.compact_revision, hash.hash_revision), (21, 21));
+}
+
+#[test]
+fn a_hash_with_nothing_to_keep_does_not_depend_on_how_far_a_compaction_has_come() {
+    let engine = Arc::new(MemoryEngine::new());
+    let store = open_on(engine, manual_options());
+    put(&store, "a", "");
+    delete(&store, "a");
+    put(&store, "b", "");
+    delete(&store, "b");
+    compact(&store, 4);
+    let pending = store.hash_kv(5).unwrap();
+    finish_compaction(&store);
+    assert_eq!(store.stats().compacted_rows, 2);
+    assert_eq!(store.hash_kv(5).unwrap(), pending);
 }
