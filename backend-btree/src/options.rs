@@ -14,7 +14,8 @@ pub struct BtreeOptions {
     /// Read through a memory map. Without one, or on a file system without real files, pages are read
     /// with `pread`.
     pub mmap: bool,
-    /// Refuse commits and write nothing, not even a new file.
+    /// Refuse commits and write nothing, not even a new file. The walk for free pages is left out, so
+    /// `sizes` counts every page as in use; `check` counts them.
     pub read_only: bool,
     /// Bytes mapped at least. Address space only: a map larger than the file is not outgrown soon.
     pub initial_map_bytes: u64,

@@ -13,3 +13,4 @@ mod damage;
 mod golden;
 mod model;
 mod space;
+mod write_behind;

@@ -104,6 +104,37 @@ fn a_reader_that_stays_costs_only_what_it_can_see() {
     assert_eq!(content(&held).unwrap(), want);
 }
 
+/// Files go back and forth between those who write a freelist page and those who do not.
+#[test]
+fn a_persisted_freelist_is_let_go_of_and_comes_back() {
+    let fs = SimFs::new().shared();
+    let synced = BtreeOptions {
+        freelist_sync: true,
+        ..options()
+    };
+    for round in 0..6u64 {
+        let options = if round % 2 == 0 {
+            synced.clone()
+        } else {
+            options()
+        };
+        let db = open(&fs, DB.as_ref(), options);
+        db.commit(&revisions(round * 100, round * 100 + 100, 300))
+            .unwrap();
+        let mut thin = Batch::new();
+        (0..round * 100)
+            .filter(|n| n % 3 == 0)
+            .for_each(|n| thin.delete(KEY, revision(n)));
+        db.commit(&thin).unwrap();
+        let report = db.check();
+        assert!(report.is_sound(), "round {round}: {:?}", report.errors);
+        // Nothing leaks: what is not in use is free, and what the engine calls free is free.
+        let pages = db.sizes().total_bytes / db.page_size();
+        assert_eq!(report.used_pages + report.free_pages + 2, pages);
+        drop(db);
+    }
+}
+
 /// The backend's own snapshot must not hold on to what is to be given back.
 #[test]
 fn reclaim_through_a_backend_gives_back_as_much() {
