@@ -54,6 +54,13 @@ pub struct BtreeEngine {
     writer: Mutex<Writer>,
 }
 
+/// Whether a commit that changes nothing is written all the same.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Write {
+    IfChanged,
+    Always,
+}
+
 #[derive(Debug)]
 struct Writer {
     free: FreeList,
@@ -183,6 +190,7 @@ impl BtreeEngine {
         writer: &mut Writer,
         batch: &Batch,
         moves: &mut Vec<(Bytes, Bytes)>,
+        when: Write,
     ) -> Result<bool> {
         let state = self.registry.newest();
         writer.free.release(&self.registry.open());
@@ -199,7 +207,10 @@ impl BtreeEngine {
             }
         };
         tx.lower_high_water();
-        if tx.dirty.is_empty() && root == state.meta.root && tx.high_water == state.meta.high_water
+        if when == Write::IfChanged
+            && tx.dirty.is_empty()
+            && root == state.meta.root
+            && tx.high_water == state.meta.high_water
         {
             return Ok(false);
         }
@@ -272,7 +283,7 @@ impl Engine for BtreeEngine {
             return Ok(());
         }
         let mut moves = self.pick_moves(&mut writer);
-        self.commit_with(&mut writer, batch, &mut moves)?;
+        self.commit_with(&mut writer, batch, &mut moves, Write::IfChanged)?;
         self.trim_if_worth_it(&mut writer);
         Ok(())
     }

@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use varve_backend::{Batch, Error, Reclaimed, Result};
 
-use super::{BtreeEngine, Writer};
+use super::{BtreeEngine, Write, Writer};
 use crate::commit::Tx;
 use crate::page::{MAX_DEPTH, Node, Pages};
 use crate::readers::State;
@@ -25,6 +25,8 @@ use crate::readers::State;
 const WORTH_MOVING_PERCENT: u64 = 25;
 /// Files with fewer free pages are left alone.
 const MIN_FREE_PAGES: u64 = 16;
+/// Free pages that must be there per page to be moved: for it and for branches above it.
+const PAGES_PER_MOVE: usize = 4;
 /// Pages looked at per page that may be moved.
 const LOOKS_PER_MOVE: usize = 4;
 /// Pages moved per commit by `reclaim`.
@@ -72,22 +74,21 @@ impl BtreeEngine {
                 let used = before.meta.high_water - writer.free.free_pages();
                 find_moves(&before, &mut writer, RECLAIM_BUDGET, used)
             };
-            let committed = self.commit_with(&mut writer, &Batch::new(), &mut moves)?;
+            let committed =
+                self.commit_with(&mut writer, &Batch::new(), &mut moves, Write::IfChanged)?;
             let after = self.registry.newest();
             if after.meta.high_water >= before.meta.high_water {
                 fruitless += 1;
             } else {
                 fruitless = 0;
             }
-            let other_meta_is_low = writer.previous_high_water <= after.meta.high_water;
-            if (!committed || fruitless >= FRUITLESS_COMMITS) && other_meta_is_low {
-                self.cut(&mut writer, after.meta.high_water * self.page_size)?;
-                break;
-            }
-            if !committed {
-                // Nothing to move, but the other meta still names the higher mark: cut only what
-                // neither needs.
-                let mark = writer.previous_high_water.max(after.meta.high_water);
+            if !committed || fruitless >= FRUITLESS_COMMITS {
+                if writer.previous_high_water > after.meta.high_water {
+                    // The other meta still names a higher mark; one more meta and it does not.
+                    self.commit_with(&mut writer, &Batch::new(), &mut Vec::new(), Write::Always)?;
+                }
+                let newest = self.registry.newest().meta.high_water;
+                let mark = newest.max(writer.previous_high_water);
                 self.cut(&mut writer, mark * self.page_size)?;
                 break;
             }
@@ -128,6 +129,10 @@ impl BtreeEngine {
 /// page.
 fn find_moves(state: &State, writer: &mut Writer, budget: usize, goal: u64) -> Vec<(Bytes, Bytes)> {
     let goal = goal.max(4);
+    // A move rewrites the path above the page as well; copies that find no free page would make the file
+    // longer instead of shorter.
+    let free = usize::try_from(writer.free.free_pages()).unwrap_or(usize::MAX);
+    let budget = budget.min(free / PAGES_PER_MOVE);
     let high_water = state.meta.high_water;
     let mut at = writer
         .search_below
