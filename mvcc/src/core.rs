@@ -17,6 +17,9 @@ use crate::signal::Signal;
 use crate::watch::catch_up;
 use crate::watch::hub::Hub;
 
+#[cfg(test)]
+mod tests;
+
 /// What all handles, streams and the background thread of a store share.
 ///
 /// Locks nest in this order: a running compaction, the writer, the backend's writer, then any of
@@ -134,12 +137,16 @@ impl Core {
             // The view is not older than the index, so it has every row the index names; unless a
             // compaction was accepted in between and has already deleted some of them, or the whole
             // content was replaced.
-            let now = self.published.read();
-            if now.compacted == published.compacted && now.epoch == published.epoch {
-                drop(now);
+            if self.still_stands(&published) {
                 return ReadView { published, view };
             }
         }
+    }
+
+    /// Whether no row that `published` names can have been deleted so far.
+    fn still_stands(&self, published: &Published) -> bool {
+        let now = self.published.read();
+        now.compacted == published.compacted && now.epoch == published.epoch
     }
 
     /// One step of catching up; true when something was done.

@@ -140,42 +140,33 @@ fn survives(index: &IndexView, row: RowKey, value: &[u8], at: i64) -> Result<boo
 }
 
 /// The hash of what a compaction keeps, fed with every row up to its revision, ascending.
+///
+/// etcd leaves nothing out when nothing is kept. That cannot be: the compaction's own revision was
+/// made by a write, and its last row stays.
 #[derive(Debug)]
 pub(crate) struct CompactionHasher {
     previous: i64,
-    /// Rows that die and are no newer than the previous compaction are left out...
-    kept: u32,
-    /// ...unless nothing at all is kept; that is known when the first row stays.
-    everything: Option<u32>,
+    hash: u32,
 }
 
 impl CompactionHasher {
     pub(crate) fn new(previous: i64) -> Self {
-        let start = crc32c::crc32c(KEY.as_bytes());
         Self {
             previous,
-            kept: start,
-            everything: Some(start),
+            hash: crc32c::crc32c(KEY.as_bytes()),
         }
     }
 
     pub(crate) fn add(&mut self, row: RowKey, key: &[u8], value: &[u8], dies: bool) {
-        if !dies {
-            self.everything = None;
-        }
-        if row.revision.main == self.previous && row.tombstone {
-            return;
-        }
-        if let Some(everything) = &mut self.everything {
-            *everything = append_row(*everything, key, value);
-        }
-        if row.revision.main > self.previous || !dies {
-            self.kept = append_row(self.kept, key, value);
+        let main = row.revision.main;
+        let left_out = (dies && main <= self.previous) || (row.tombstone && main == self.previous);
+        if !left_out {
+            self.hash = append_row(self.hash, key, value);
         }
     }
 
     pub(crate) fn finish(self) -> u32 {
-        self.everything.unwrap_or(self.kept)
+        self.hash
     }
 }
 

@@ -508,3 +508,24 @@ fn damaged_numbers_of_the_store_are_named() {
         assert!(error.to_string().starts_with(key), "{error}");
     }
 }
+
+#[test]
+fn a_finished_compaction_is_on_disk() {
+    let engine = Arc::new(MemoryEngine::new());
+    let store = open_on(engine.clone(), manual_options());
+    for _ in 0..5 {
+        put(&store, "a", "");
+    }
+    compact_fully(&store, 5);
+    put(&store, "a", "lost");
+    // A manual backend that is dropped loses what it has not committed, as in a crash.
+    drop(store);
+    let store = open_on(engine, manual_options());
+    assert!(store.compaction_done(5));
+    assert_eq!(store.revision(), 6);
+    assert!(!store.step_compaction().unwrap());
+    assert!(matches!(
+        store.read().range(&all().at(4)),
+        Err(Error::Compacted)
+    ));
+}

@@ -1,0 +1,43 @@
+use varve_backend::{BackendOptions, MemoryEngine};
+
+use super::*;
+use crate::restore::restore;
+
+fn open() -> Core {
+    let backend = Backend::open(Arc::new(MemoryEngine::new()), BackendOptions::manual()).unwrap();
+    let options = StoreOptions::default();
+    let lessor = Lessor::new(
+        Arc::clone(&options.clock),
+        2,
+        options.lease_checkpoint_interval,
+        false,
+    );
+    let restored = restore(&backend, &lessor).unwrap();
+    Core::new(backend, options, restored.writer, lessor)
+}
+
+#[test]
+fn a_picture_of_the_index_is_taken_again_when_rows_it_names_may_be_gone() {
+    // The three things that can happen between taking the index and taking the backend's view.
+    let core = open();
+    let taken = core.published();
+    let mut writer = core.writer.lock();
+    writer.revision += 1;
+    core.publish(&writer);
+    assert!(core.still_stands(&taken), "a write deletes nothing");
+    writer.compacted = 2;
+    core.publish(&writer);
+    assert!(!core.still_stands(&taken), "a compaction does");
+    let taken = core.published();
+    core.replace(&mut writer, || {
+        Ok(Writer {
+            index: Index::new(),
+            revision: 2,
+            compacted: 2,
+            epoch: 0,
+        })
+    })
+    .unwrap();
+    assert!(!core.still_stands(&taken), "so does other content");
+    assert!(core.still_stands(&core.published()));
+}
