@@ -102,7 +102,7 @@ def cell(pairs, key, scale, digits, at_least=False):
     a, b = (statistics.median(p[i][key] or 0 for p in pairs) / scale for i in (0, 1))
     r = ratio(pairs, key)
     sign = ">= " if at_least else ""
-    tail = f" ({sign}**{r[0]:.2f}** [{r[1]:.2f}, {r[2]:.2f}])" if r and a else ""
+    tail = f" ({sign}**{r[0]:.2f}** [{r[1]:.2f}, {r[2]:.2f}])" if r and round(a, digits) else ""
     return f"{a:.{digits}f} / {b:.{digits}f}{tail}"
 
 
