@@ -2,6 +2,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use varve_backend::{Batch, Bucket, Direction, KeyRange, Snapshot};
@@ -25,7 +26,13 @@ pub(crate) fn real() -> DynFs {
     Arc::new(RealFs)
 }
 
+/// Opens, with patience for a lock: a tool another test starts inherits our descriptors until it has
+/// replaced itself, and the lock with them.
 pub(crate) fn open(fs: &DynFs, path: &Path, options: BtreeOptions) -> BtreeEngine {
+    let options = BtreeOptions {
+        lock_wait: Duration::from_secs(30),
+        ..options
+    };
     BtreeEngine::open(Arc::clone(fs), path, options).unwrap()
 }
 

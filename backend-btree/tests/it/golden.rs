@@ -5,7 +5,7 @@ use std::process::Command;
 use bytes::Bytes;
 use serde_json::Value;
 use varve_backend::{Batch, Direction, Engine, KeyRange, Snapshot};
-use varve_backend_btree::{BtreeEngine, BtreeOptions};
+use varve_backend_btree::BtreeOptions;
 
 use crate::common::{KEY, LEASE, META, Numbers, content, open, real, revision, revisions};
 
@@ -232,7 +232,7 @@ fn etcdutl_reads_our_files_and_exports() {
         ),
     ] {
         let path = dir.path().join(name);
-        let db = BtreeEngine::open(real(), &path, options).unwrap();
+        let db = open(&real(), &path, options);
         let mut lease = Batch::new();
         lease.put(
             META,
