@@ -87,7 +87,7 @@ pub(super) async fn defragment(core: &Arc<Core>) -> Result<EncodedMessage, Statu
         let backend = core.store().backend();
         let reclaimed = backend
             .force_commit()
-            .and_then(|()| backend.engine().reclaim());
+            .and_then(|()| backend.reclaim());
         core.metrics().defrag_ended(began.elapsed());
         let reclaimed = reclaimed?;
         tracing::info!(
