@@ -85,9 +85,7 @@ pub(super) async fn defragment(core: &Arc<Core>) -> Result<EncodedMessage, Statu
         let began = Instant::now();
         core.metrics().defrag_started();
         let backend = core.store().backend();
-        let reclaimed = backend
-            .force_commit()
-            .and_then(|()| backend.reclaim());
+        let reclaimed = backend.force_commit().and_then(|()| backend.reclaim());
         core.metrics().defrag_ended(began.elapsed());
         let reclaimed = reclaimed?;
         tracing::info!(
