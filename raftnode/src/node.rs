@@ -73,7 +73,8 @@ impl std::fmt::Debug for Node {
 }
 
 impl Node {
-    /// Starts the threads of a member whose disk state was opened by [`crate::bootstrap`].
+    /// Starts the threads of a member whose disk state was opened by [`open`](crate::open) or made by
+    /// [`create`](crate::create).
     pub fn start(
         boot: Bootstrapped,
         config: &NodeConfig,
