@@ -192,13 +192,14 @@ fn keeps_its_content_when_written(path: &Path, place: &str) {
 
 /// `etcdutl`, if there is one.
 fn etcdutl() -> Option<PathBuf> {
-    let mut candidates = vec![PathBuf::from("/opt/etcd-3.5.1/etcdutl")];
+    let mut candidates: Vec<PathBuf> = Vec::new();
+    candidates.extend(std::env::var_os("VARVE_ETCD_DIR").map(|d| PathBuf::from(d).join("etcdutl")));
     if let Some(path) = std::env::var_os("PATH") {
         candidates.extend(std::env::split_paths(&path).map(|dir| dir.join("etcdutl")));
     }
     let found = candidates.into_iter().find(|c| c.is_file());
     if found.is_none() {
-        println!("skipped: no etcdutl on PATH");
+        println!("skipped: no etcdutl in VARVE_ETCD_DIR or on PATH");
     }
     found
 }
