@@ -183,6 +183,12 @@ fn continue_behind(
     Ok(())
 }
 
+fn bad_v2(error: &serde_json::Error) -> StartError {
+    StartError::Other(format!(
+        "a member in the v2 store of .snap does not parse: {error}"
+    ))
+}
+
 /// The v2 store of the raft snapshot that the log starts from.
 fn v2_store(boot: &Bootstrapped) -> Result<V2Store, StartError> {
     let data = boot.snapshot.as_ref().and_then(|s| s.data.as_ref());
@@ -204,7 +210,10 @@ fn assemble(
     let stored = stored_cluster::load(&store, boot.cluster_id, boot.node_id)?;
     let (v2_is_authority, cluster) = match stored {
         Some(cluster) => (false, cluster),
-        None => (true, Cluster::from_v2(&v2, boot.cluster_id, boot.node_id)),
+        None => (
+            true,
+            Cluster::from_v2(&v2, boot.cluster_id, boot.node_id).map_err(|e| bad_v2(&e))?,
+        ),
     };
     if let Some(version) = cluster.version() {
         check_cluster_version(config.compat, version)
@@ -228,7 +237,8 @@ fn assemble(
         compat: config.compat,
         quota_bytes,
         durable_index,
-    });
+    })
+    .map_err(|e| bad_v2(&e))?;
     let (leader, leader_watch) = watch::channel((0, 0));
     let (failure, failure_watch) = watch::channel(None);
     let observer = Arc::new(MemberObserver {

@@ -197,15 +197,22 @@ impl Cluster {
     }
 
     /// Membership and version as the v2 store holds them.
-    pub fn from_v2(store: &V2Store, cluster_id: u64, local_id: u64) -> Self {
+    ///
+    /// # Errors
+    /// A member's attributes are not the JSON that etcd writes.
+    pub fn from_v2(
+        store: &V2Store,
+        cluster_id: u64,
+        local_id: u64,
+    ) -> Result<Self, serde_json::Error> {
         let mut cluster = Self::new(cluster_id, local_id);
         for name in store.list("/0/members") {
             let Ok(id) = u64::from_str_radix(name, 16) else {
                 continue;
             };
             let raft: RaftAttributes =
-                json(store.get(&format!("/0/members/{name}/raftAttributes")));
-            let own: Attributes = json(store.get(&format!("/0/members/{name}/attributes")));
+                json(store.get(&format!("/0/members/{name}/raftAttributes")))?;
+            let own: Attributes = json(store.get(&format!("/0/members/{name}/attributes")))?;
             cluster.restore_member(Member {
                 id,
                 peer_urls: raft.peer_urls,
@@ -220,7 +227,7 @@ impl Cluster {
             }
         }
         cluster.version = store.get("/0/version").map(str::to_owned);
-        cluster
+        Ok(cluster)
     }
 
     /// Writes membership and version into a v2 store, replacing what it held of them.
@@ -277,9 +284,12 @@ fn set_if_other(store: &mut V2Store, path: &str, value: &str) {
     }
 }
 
-fn json<T: Default + serde::de::DeserializeOwned>(text: Option<&str>) -> T {
-    text.and_then(|t| serde_json::from_str(t).ok())
-        .unwrap_or_default()
+/// A missing node reads as the default (a member that has not published itself); one that does not
+/// parse is damage.
+fn json<T: Default + serde::de::DeserializeOwned>(
+    text: Option<&str>,
+) -> Result<T, serde_json::Error> {
+    text.map_or_else(|| Ok(T::default()), serde_json::from_str)
 }
 
 fn kind(change: &ConfChange) -> Result<ConfChangeType, MembershipError> {

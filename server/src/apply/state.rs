@@ -44,16 +44,16 @@ pub(crate) struct Applier {
 }
 
 impl Applier {
-    pub(crate) fn new(parts: ApplierParts) -> Self {
+    pub(crate) fn new(parts: ApplierParts) -> Result<Self, serde_json::Error> {
         let (cluster_id, local_id) = {
             let cluster = parts.cluster.read();
             (cluster.cluster_id, cluster.local_id)
         };
-        let log_cluster = Cluster::from_v2(&parts.v2, cluster_id, local_id);
+        let log_cluster = Cluster::from_v2(&parts.v2, cluster_id, local_id)?;
         if parts.v2_is_authority {
             *parts.cluster.write() = log_cluster.clone();
         }
-        Self { parts, log_cluster }
+        Ok(Self { parts, log_cluster })
     }
 
     /// Whether this entry still has to take effect in the backend.

@@ -134,6 +134,13 @@ fn membership_survives_the_v2_store() {
     three().write_v2(&mut store);
     cluster.write_v2(&mut store);
     let bytes = store.to_json();
-    let again = Cluster::from_v2(&V2Store::from_json(&bytes).unwrap(), 9, 1);
+    let again = Cluster::from_v2(&V2Store::from_json(&bytes).unwrap(), 9, 1).unwrap();
     assert_eq!(again, cluster);
+}
+
+#[test]
+fn attributes_that_do_not_parse_are_an_error_not_an_empty_member() {
+    let mut store = V2Store::new();
+    store.set("/0/members/a/raftAttributes", r#"{"peerURLs":["#);
+    assert!(Cluster::from_v2(&store, 9, 1).is_err());
 }
