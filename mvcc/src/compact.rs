@@ -119,24 +119,41 @@ impl Compactor {
         }
     }
 
-    fn finish(&self, revision: i64) {
-        let mut queue = self.queue.lock();
-        queue.finished = revision;
-        let waiters = std::mem::take(&mut queue.waiters);
-        let (done, waiting): (Vec<_>, Vec<_>) = waiters
-            .into_iter()
-            .partition(|(wanted, _)| *wanted <= revision);
-        queue.waiters = waiting;
-        drop(queue);
-        for (_, waiter) in done {
-            waiter(revision);
-        }
-    }
-
     /// Drops those who wait: nothing will be compacted any more.
     pub(crate) fn close(&self) {
         let waiters = std::mem::take(&mut self.queue.lock().waiters);
         drop(waiters);
+    }
+}
+
+impl Queue {
+    fn finish(&mut self, revision: i64) -> Done {
+        self.finished = revision;
+        let waiters = std::mem::take(&mut self.waiters);
+        let (done, waiting) = waiters
+            .into_iter()
+            .partition(|(wanted, _)| *wanted <= revision);
+        self.waiters = waiting;
+        Done {
+            revision,
+            waiters: done,
+        }
+    }
+}
+
+/// Those whose compaction is done.
+#[must_use]
+pub(crate) struct Done {
+    revision: i64,
+    waiters: Vec<(i64, Waiter)>,
+}
+
+impl Done {
+    /// Tells them; not to be called under a lock.
+    pub(crate) fn call(self) {
+        for (_, waiter) in self.waiters {
+            waiter(self.revision);
+        }
     }
 }
 
@@ -149,11 +166,12 @@ pub(crate) struct Paused<'a> {
 impl Paused<'_> {
     /// Goes on with the state of a store that was just read: `finished` is its newest finished
     /// compaction, `resume` one that was not.
-    pub(crate) fn restored(mut self, finished: i64, resume: Option<Job>) {
+    /// Returns those whose wait that ended, to be called without locks.
+    pub(crate) fn restored(&mut self, finished: i64, resume: Option<Job>) -> Done {
         *self.running = None;
         let mut queue = self.compactor.queue.lock();
         queue.jobs = resume.into_iter().collect();
-        queue.finished = finished;
+        queue.finish(finished)
     }
 }
 
@@ -206,7 +224,8 @@ pub(crate) fn step(core: &Core) -> Result<bool> {
     }
     drop(running);
     Counters::add(&core.counters.compactions, 1);
-    core.compactor.finish(run.job.at);
+    let done = core.compactor.queue.lock().finish(run.job.at);
+    done.call();
     core.report(CompactionStep::Finished {
         revision: run.job.at,
         took_ms: core.options.clock.now_ms().saturating_sub(run.started_ms),

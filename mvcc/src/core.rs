@@ -111,18 +111,19 @@ impl Core {
         let _old = std::mem::replace(&mut *self.published.write(), published);
     }
 
-    /// Puts other content in place, with readers waiting: none may see the old index over new rows.
+    /// Puts other content in place while `swap` does the same below, with readers waiting: none may see
+    /// the old index over new rows. Returns the old content; on an error nothing changed.
     pub(crate) fn replace(
         &self,
         writer: &mut MutexGuard<'_, Writer>,
-        read: impl FnOnce() -> Result<Writer>,
-    ) -> Result<()> {
+        mut fresh: Writer,
+        swap: impl FnOnce() -> Result<()>,
+    ) -> Result<(Writer, Arc<Published>)> {
         let mut published = self.published.write();
-        let epoch = writer.epoch + 1;
-        **writer = read()?;
-        writer.epoch = epoch;
-        *published = writer.published();
-        Ok(())
+        swap()?;
+        fresh.epoch = writer.epoch + 1;
+        let old = std::mem::replace(&mut **writer, fresh);
+        Ok((old, std::mem::replace(&mut *published, writer.published())))
     }
 
     pub(crate) fn published(&self) -> Arc<Published> {

@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::options::StoreOptions;
 
 mod deadlines;
 #[cfg(test)]
@@ -140,12 +141,8 @@ impl Held {
 }
 
 impl Lessor {
-    pub(crate) fn new(
-        clock: Arc<dyn Clock>,
-        min_ttl_seconds: i64,
-        checkpoint_interval: Duration,
-        persist_checkpoints: bool,
-    ) -> Self {
+    pub(crate) fn new(options: &StoreOptions) -> Self {
+        let checkpoint_ms = options.lease_checkpoint_interval.as_millis();
         Self {
             state: Mutex::new(State {
                 leases: BTreeMap::new(),
@@ -154,15 +151,13 @@ impl Lessor {
                 expiries: Deadlines::default(),
                 checkpoints: Deadlines::default(),
                 cleared: BTreeSet::new(),
-                persist_checkpoints,
+                persist_checkpoints: options.lease_checkpoint_persist,
                 counts: LeaseCounts::default(),
                 next_incarnation: 0,
             }),
-            clock,
-            min_ttl_seconds,
-            checkpoint_ms: u64::try_from(checkpoint_interval.as_millis())
-                .unwrap_or(u64::MAX)
-                .max(1),
+            clock: Arc::clone(&options.clock),
+            min_ttl_seconds: options.lease_min_ttl_seconds,
+            checkpoint_ms: u64::try_from(checkpoint_ms).unwrap_or(u64::MAX).max(1),
         }
     }
 
@@ -314,9 +309,12 @@ impl Lessor {
     /// deadlines that pile up in one second are spread out.
     pub fn promote(&self, extend: Duration) {
         let now = self.clock.now_ms();
+        self.promote_at(&mut self.state.lock(), now, extend);
+    }
+
+    fn promote_at(&self, state: &mut State, now: u64, extend: Duration) {
         let extend = u64::try_from(extend.as_millis()).unwrap_or(u64::MAX);
         let start = now.saturating_add(extend);
-        let state = &mut *self.state.lock();
         state.primary = true;
         state.expiries.clear();
         state.checkpoints.clear();
@@ -470,13 +468,19 @@ impl Lessor {
         self.insert(id, ttl.max(self.min_ttl_seconds), remaining);
     }
 
-    /// Forgets all leases, before they are read back.
-    pub(crate) fn reset(&self) {
-        let state = &mut *self.state.lock();
-        state.leases.clear();
-        state.by_key.clear();
-        state.expiries.clear();
-        state.checkpoints.clear();
-        state.cleared.clear();
+    /// Takes the leases of another lessor in place of its own; whether it keeps time stays as it is.
+    pub(crate) fn replace(&self, fresh: Self) {
+        let now = self.clock.now_ms();
+        let fresh = fresh.state.into_inner();
+        let mut state = self.state.lock();
+        let old = std::mem::replace(&mut *state, fresh);
+        state.persist_checkpoints = old.persist_checkpoints;
+        state.counts = old.counts;
+        state.next_incarnation = state.next_incarnation.max(old.next_incarnation);
+        if old.primary {
+            self.promote_at(&mut state, now, Duration::ZERO);
+        }
+        drop(state);
+        drop(old.leases);
     }
 }

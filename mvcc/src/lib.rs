@@ -54,6 +54,6 @@ pub use range::{Located, RangeOptions, RangeResult, SortOrder, SortTarget, prefi
 pub use read::ReadView;
 pub use revision::{Revision, RowKey};
 pub use stats::Stats;
-pub use store::Store;
+pub use store::{Store, StoreExport};
 pub use watch::{ALL_WATCHERS, WatchError, WatchItem, WatchOptions, WatchStream};
 pub use write::WriteTxn;

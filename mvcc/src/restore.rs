@@ -1,9 +1,11 @@
 //! Opening: from the rows of a backend to an index, leases and the compaction state.
 //!
-//! Called by whoever opens a store or has replaced its content, before anybody reads.
+//! Called by whoever opens a store or is about to replace its content, before anybody reads.
+
+use std::sync::Arc;
 
 use prost::Message;
-use varve_backend::{Backend, Direction, KeyRange, View};
+use varve_backend::{Backend, BackendOptions, Direction, Engine, KeyRange, View};
 use varve_proto::leasepb;
 
 use crate::compact::Job;
@@ -12,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::index::Index;
 use crate::key_history::Entry;
 use crate::lease::Lessor;
+use crate::options::StoreOptions;
 use crate::record::Record;
 use crate::revision::{Revision, RowKey};
 use crate::schema::{self, ALL_BUCKETS, KEY, LEASE};
@@ -24,18 +27,31 @@ pub(crate) const NEVER: i64 = -1;
 /// What a backend holds.
 pub(crate) struct Restored {
     pub writer: Writer,
+    pub lessor: Lessor,
     /// Newest compaction whose rows are gone.
     pub finished: i64,
     /// A compaction that was accepted and not finished.
     pub resume: Option<Job>,
 }
 
+impl Restored {
+    /// Reads an engine that nobody uses yet, and creates in it what is missing.
+    pub(crate) fn of_engine(engine: Arc<dyn Engine>, options: &StoreOptions) -> Result<Self> {
+        let backend = Backend::open(engine, BackendOptions::manual())?;
+        let restored = restore(&backend, options)?;
+        // The backend it will serve behind knows nothing of what this one holds.
+        backend.force_commit()?;
+        Ok(restored)
+    }
+}
+
 /// Creates the buckets that are missing and reads everything else.
-pub(crate) fn restore(backend: &Backend, lessor: &Lessor) -> Result<Restored> {
+pub(crate) fn restore(backend: &Backend, options: &StoreOptions) -> Result<Restored> {
     create_buckets(backend)?;
     let view = backend.view();
-    restore_leases(&view, lessor)?;
-    let (index, newest) = restore_index(&view, lessor)?;
+    let lessor = Lessor::new(options);
+    restore_leases(&view, &lessor)?;
+    let (index, newest) = restore_index(&view, &lessor)?;
     let finished = schema::finished_compaction(&view)?.unwrap_or(NEVER);
     let scheduled = schema::scheduled_compaction(&view)?.unwrap_or(NEVER);
     // All rows may be gone, the newest included; the revision does not go back for that.
@@ -52,6 +68,7 @@ pub(crate) fn restore(backend: &Backend, lessor: &Lessor) -> Result<Restored> {
             compacted: finished.max(scheduled),
             epoch: 0,
         },
+        lessor,
         finished,
         resume,
     })
@@ -76,7 +93,6 @@ fn create_buckets(backend: &Backend) -> Result<()> {
 }
 
 fn restore_leases(view: &View, lessor: &Lessor) -> Result<()> {
-    lessor.reset();
     let mut leases = view.scan(LEASE, &KeyRange::all(), Direction::Forward)?;
     while let Some((key, value)) = leases.next()? {
         let lease = leasepb::Lease::decode(value).map_err(|_| Error::BadRecord {

@@ -1,11 +1,12 @@
 //! The store as its users hold it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
-use varve_backend::{Backend, BackendOptions, Engine};
+use varve_backend::{Backend, BackendOptions, Engine, Export};
 
 use crate::background;
 use crate::compact;
@@ -16,6 +17,7 @@ use crate::lease::Lessor;
 use crate::options::StoreOptions;
 use crate::read::ReadView;
 use crate::restore::{Restored, restore};
+use crate::schema;
 use crate::stats::Stats;
 use crate::watch::WatchStream;
 use crate::write::WriteTxn;
@@ -26,6 +28,29 @@ use crate::write::WriteTxn;
 #[derive(Clone, Debug)]
 pub struct Store {
     handle: Arc<Handle>,
+}
+
+/// A byte image of a store and what it holds; see [`Store::export`].
+pub struct StoreExport {
+    /// The image; its length is known before it is read.
+    pub image: Box<dyn Export>,
+    /// The newest revision in it.
+    pub revision: i64,
+    /// Raft index of the newest entry whose effects are in it; `None` in a store without a raft log.
+    pub consistent_index: Option<u64>,
+    /// Term of that entry.
+    pub term: Option<u64>,
+}
+
+impl fmt::Debug for StoreExport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreExport")
+            .field("len_bytes", &self.image.len())
+            .field("revision", &self.revision)
+            .field("consistent_index", &self.consistent_index)
+            .field("term", &self.term)
+            .finish()
+    }
 }
 
 #[derive(Debug)]
@@ -63,20 +88,15 @@ impl Store {
     /// Opens what the backend holds: creates missing buckets, rebuilds index and leases, resumes a
     /// compaction that was cut short. Reads every row once.
     pub fn open(backend: Backend, options: StoreOptions) -> Result<Self> {
-        let lessor = Lessor::new(
-            Arc::clone(&options.clock),
-            options.lease_min_ttl_seconds,
-            options.lease_checkpoint_interval,
-            options.lease_checkpoint_persist,
-        );
         let Restored {
             writer,
+            lessor,
             finished,
             resume,
-        } = restore(&backend, &lessor)?;
+        } = restore(&backend, &options)?;
         let manual = options.manual;
         let core = Arc::new(Core::new(backend, options, writer, lessor));
-        core.compactor.pause().restored(finished, resume);
+        core.compactor.pause().restored(finished, resume).call();
         let thread = if manual {
             None
         } else {
@@ -181,37 +201,60 @@ impl Store {
         &self.core().lessor
     }
 
-    /// Puts another engine with other content in place (a snapshot was received) and reads it. Watchers
-    /// that were up to date catch up from there; what the backend had not committed is dropped.
-    pub fn swap_engine(&self, engine: Arc<dyn Engine>) -> Result<()> {
-        self.reload(|backend| backend.swap_engine(engine))
-    }
-
-    /// Reads everything again after [`Backend::swap_engine`] put other content in place. Prefer
-    /// [`swap_engine`](Self::swap_engine), which lets no compaction run in between.
-    pub fn restore_from(&self) -> Result<()> {
-        self.reload(|_| Ok(()))
-    }
-
-    fn reload(
-        &self,
-        swap: impl FnOnce(&Backend) -> Result<(), varve_backend::Error>,
-    ) -> Result<()> {
+    /// Puts the content of another engine in the place of this store's, which goes on serving: what a
+    /// member does that received a snapshot. Creates missing buckets in it, as opening does.
+    ///
+    /// The new content is read first, with nobody waiting; on an error the store stays as it was. Then
+    /// engine, index, revisions, compaction state and leases change as one: a view taken before stays
+    /// on the old content and keeps the old engine alive, which ends with its last view; one taken
+    /// after sees only the new. All handles, [`backend`](Self::backend) included, stay valid. What the
+    /// backend had not committed, and what is written while the new content is read, is dropped: a
+    /// server calls this on the thread that applies.
+    ///
+    /// Watchers stay. Each goes on behind the last revision it was told about, reading from the new
+    /// content; where that revision is compacted there it is cancelled with the compact revision. One
+    /// that is further than the new content waits until that has caught up. Leases of a lessor that
+    /// keeps time run from now. Remembered hashes of compactions are forgotten.
+    pub fn restore(&self, engine: Arc<dyn Engine>) -> Result<()> {
         let core = self.core();
-        let compactor = core.compactor.pause();
+        let fresh = Restored::of_engine(Arc::clone(&engine), &core.options)?;
+        let mut compactor = core.compactor.pause();
         let mut writer = core.writer.lock();
-        core.replace(&mut writer, || {
-            swap(&core.backend)?;
-            let restored = restore(&core.backend, &core.lessor)?;
+        let old = core.replace(&mut writer, fresh.writer, || {
+            core.backend.swap_engine(engine)?;
+            core.lessor.replace(fresh.lessor);
             core.hashes.clear();
-            compactor.restored(restored.finished, restored.resume);
-            Ok(restored.writer)
+            Ok(())
         })?;
+        let done = compactor.restored(fresh.finished, fresh.resume);
         core.forget_failure();
         core.hub.restored(writer.revision);
         drop(writer);
+        drop(compactor);
         core.signal.notify();
+        done.call();
+        // Freeing a large index takes a while; nobody waits for it here.
+        drop(old);
         Ok(())
+    }
+
+    /// An image of the store with everything that ended before, in bbolt's file format: what a member
+    /// sends to one that is far behind. Commits first, with writers waiting for that commit, so that
+    /// image and numbers agree; reading the image keeps nobody waiting.
+    pub fn export(&self) -> Result<StoreExport> {
+        let core = self.core();
+        let writer = core.writer.lock();
+        core.backend.force_commit()?;
+        let view = core.backend.view();
+        let image = core.backend.engine().export()?;
+        let revision = writer.revision;
+        drop(writer);
+        Ok(StoreExport {
+            image,
+            revision,
+            consistent_index: schema::consistent_index(&view)?,
+            term: schema::term(&view)?,
+        })
     }
 
     /// The first failure of background work (compaction, catching up), if there was one. The store

@@ -6,14 +6,8 @@ use crate::restore::restore;
 fn open() -> Core {
     let backend = Backend::open(Arc::new(MemoryEngine::new()), BackendOptions::manual()).unwrap();
     let options = StoreOptions::default();
-    let lessor = Lessor::new(
-        Arc::clone(&options.clock),
-        2,
-        options.lease_checkpoint_interval,
-        false,
-    );
-    let restored = restore(&backend, &lessor).unwrap();
-    Core::new(backend, options, restored.writer, lessor)
+    let restored = restore(&backend, &options).unwrap();
+    Core::new(backend, options, restored.writer, restored.lessor)
 }
 
 #[test]
@@ -29,15 +23,13 @@ fn a_picture_of_the_index_is_taken_again_when_rows_it_names_may_be_gone() {
     core.publish(&writer);
     assert!(!core.still_stands(&taken), "a compaction does");
     let taken = core.published();
-    core.replace(&mut writer, || {
-        Ok(Writer {
-            index: Index::new(),
-            revision: 2,
-            compacted: 2,
-            epoch: 0,
-        })
-    })
-    .unwrap();
+    let fresh = Writer {
+        index: Index::new(),
+        revision: 2,
+        compacted: 2,
+        epoch: 0,
+    };
+    core.replace(&mut writer, fresh, || Ok(())).unwrap();
     assert!(!core.still_stands(&taken), "so does other content");
     assert!(core.still_stands(&core.published()));
 }

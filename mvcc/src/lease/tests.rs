@@ -8,12 +8,11 @@ struct Bench {
 
 fn bench() -> Bench {
     let clock = Arc::new(ManualClock::new());
-    let lessor = Lessor::new(
-        Arc::<ManualClock>::clone(&clock),
-        2,
-        Duration::from_mins(5),
-        true,
-    );
+    let lessor = Lessor::new(&StoreOptions {
+        clock: Arc::<ManualClock>::clone(&clock),
+        lease_checkpoint_persist: true,
+        ..StoreOptions::default()
+    });
     Bench { clock, lessor }
 }
 

@@ -325,17 +325,23 @@ impl Hub {
     }
 
     /// The store's content was replaced and stands at `revision` now: whoever was synced reads what it
-    /// missed from the new content.
+    /// missed from the new content, or waits until that is past what it was told.
     pub(crate) fn restored(&self, revision: i64) {
         let state = &mut *self.state.lock();
-        let old = state.revision;
+        let told = state.revision;
         state.revision = revision;
         let ids: Vec<_> = state.watchers.keys().copied().collect();
         for id in ids {
             let watcher = &state.watchers[&id];
-            let next = watcher.next.max(old + 1);
-            if watcher.synced && next <= revision {
+            if watcher.synced {
+                let next = watcher.next.max(told + 1);
                 state.fall_behind(id, next);
+            }
+        }
+        let ids = std::mem::take(&mut state.unsynced);
+        for id in ids {
+            if let Some(next) = state.watcher(id).map(|watcher| watcher.next) {
+                state.advance(id, next);
             }
         }
     }

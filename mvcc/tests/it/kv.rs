@@ -450,7 +450,7 @@ fn other_content_takes_the_place_of_a_store() {
     store.close().unwrap();
     let store = open();
     put(&store, "z", "old");
-    store.swap_engine(other).unwrap();
+    store.restore(other).unwrap();
     assert_eq!(store.revision(), 4);
     assert_eq!(pairs(&store.read(), &all()), ["a=new", "b=new", "c=new"]);
     assert_eq!(put(&store, "d", ""), 5);

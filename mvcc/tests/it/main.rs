@@ -15,6 +15,7 @@ mod watch_model;
 
 mod kv;
 mod leases;
+mod restore;
 
 mod support;
 mod threads;

@@ -421,7 +421,7 @@ fn watchers_go_on_when_other_content_takes_the_place_of_theirs() {
         put(&ahead, "a", &n.to_string());
     }
     ahead.close().unwrap();
-    store.swap_engine(other).unwrap();
+    store.restore(other).unwrap();
     assert_eq!(stream.is_synced(0), Some(false));
     catch_up(&store);
     put(&store, "a", "7");
