@@ -18,9 +18,11 @@ mod dir;
 mod error;
 mod format;
 mod name;
+mod receive;
 mod snapshotter;
 
 pub use error::{Error, Result};
 pub use format::{decode, encode};
 pub use name::SnapName;
+pub use receive::DbReceiver;
 pub use snapshotter::Snapshotter;

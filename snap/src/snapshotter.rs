@@ -102,6 +102,10 @@ impl Snapshotter {
         Ok(snapshot)
     }
 
+    pub(crate) fn fs(&self) -> &DynFs {
+        &self.fs
+    }
+
     /// Where the database that comes with the snapshot at `index` is kept until it replaces the
     /// member's own.
     pub fn db_path(&self, index: u64) -> PathBuf {

@@ -8,3 +8,4 @@
 mod crash;
 mod dir;
 mod golden;
+mod receive;
