@@ -5,4 +5,6 @@
 )]
 #[cfg(feature = "conformance")]
 mod conformance;
+#[cfg(feature = "conformance")]
+mod log_engine;
 mod views;
