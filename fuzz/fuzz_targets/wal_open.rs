@@ -1,25 +1,15 @@
-//! Any bytes as a WAL segment: reading and repairing end with a value or an error.
+//! Any bytes as the newest segment of a log: reading, verifying, repairing and opening end with a value
+//! or an error, and agree with each other.
 #![no_main]
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use varve_proto::walpb::Snapshot;
-use varve_vfs::{DynFs, OpenOptions, SimFs};
-use varve_wal::{Wal, WalOptions};
+use varve_fuzz::{open_everything, put};
+use varve_vfs::SimFs;
 
 fuzz_target!(|data: &[u8]| {
-    let fs: DynFs = SimFs::new().shared();
+    let sim = SimFs::new();
     let dir = Path::new("/wal");
-    fs.create_dir_all(dir, 0o700).expect("a fresh disk");
-    let path = dir.join("0000000000000000-0000000000000000.wal");
-    let file = fs.open(&path, OpenOptions::create_new()).expect("a fresh disk");
-    file.write_all_at(data, 0).expect("a fresh disk");
-    drop(file);
-    let start = Snapshot { index: 0, term: 0, conf_state: None };
-    drop(Wal::verify(&fs, dir, &start));
-    drop(Wal::valid_snapshot_entries(&fs, dir));
-    if let Ok(reader) = Wal::open(&fs, dir, &start, WalOptions::default()) {
-        drop(reader.read_all());
-    }
-    drop(Wal::repair(&fs, dir));
+    put(&sim, &dir.join("0000000000000000-0000000000000000.wal"), data);
+    open_everything(&sim, dir);
 });
