@@ -31,6 +31,7 @@ mod check;
 mod commit;
 mod content;
 mod cursor;
+mod dump;
 mod engine;
 mod export;
 mod freelist;
@@ -46,6 +47,7 @@ mod source;
 mod walk;
 
 pub use check::CheckReport;
+pub use dump::{LeafValue, PageContent, PageDump, PageInfo, PageKind, TreePage};
 pub use engine::BtreeEngine;
 pub use options::BtreeOptions;
 pub use snapshot::{BtreeSnapshot, Element};

@@ -145,6 +145,20 @@ impl Snapshot for BtreeSnapshot {
         Ok((!entry.is_bucket()).then(|| self.take(&leaf, &entry.value)))
     }
 
+    fn get_with(&self, bucket: Bucket, key: &[u8], look: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        let Some(root) = self.root(bucket.as_bytes())? else {
+            return Ok(false);
+        };
+        let (leaf, place) = self.state.pages.find(root, key)?;
+        let Ok(index) = place else { return Ok(false) };
+        let entry = leaf.leaf(index)?;
+        if entry.is_bucket() {
+            return Ok(false);
+        }
+        look(leaf.bytes(&entry.value));
+        Ok(true)
+    }
+
     fn scan_bucket_name(
         &self,
         name: &[u8],

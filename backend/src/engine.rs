@@ -73,6 +73,17 @@ pub trait Snapshot: Send + Sync + Debug {
     /// The value under a key; `None` when the key or the bucket is missing.
     fn get(&self, bucket: Bucket, key: &[u8]) -> Result<Option<Bytes>>;
 
+    /// Calls `look` with the value under a key, once, and returns `true`; `false` when the key or the
+    /// bucket is missing. For those who look at a value and do not keep it: an engine may show it where
+    /// it lies.
+    fn get_with(&self, bucket: Bucket, key: &[u8], look: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        let value = self.get(bucket, key)?;
+        if let Some(value) = &value {
+            look(value);
+        }
+        Ok(value.is_some())
+    }
+
     /// The pairs of a range in order; none when the bucket is missing.
     fn scan(
         &self,

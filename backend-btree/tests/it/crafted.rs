@@ -65,7 +65,7 @@ fn branch(id: u64, children: &[(&[u8], u64)]) -> Vec<u8> {
 }
 
 /// outer { a = 1, inner { x = y (inline) }, paged { p = q (page 4) } }
-fn nested() -> DynFs {
+pub(crate) fn nested() -> DynFs {
     let inline = leaf(0, &[(0, b"x", b"y")]);
     let root = leaf(2, &[(BUCKET_FLAG, b"outer", &bucket_value(3, &[]))]);
     let outer = leaf(
