@@ -3,16 +3,16 @@
 //! Read-only: nothing is locked, written or renamed (a start sets broken files aside; this does not), so a
 //! live member's directory may be looked at. Files are read by `varve-snap`; this module takes their
 //! content apart and prints it.
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value as Json, json};
 use varve_proto::walpb;
-use varve_vfs::{DynFs, RealFs};
+use varve_vfs::DynFs;
 use varve_wal::Wal;
 
-use crate::dump_wal::Console;
+use crate::console::Console;
+use crate::look_fs::LookFs;
 
 mod args;
 mod database;
@@ -36,10 +36,9 @@ enum Report {
 
 /// Does what the command line asks; false when a file is damaged.
 ///
-/// Output goes to `out`, damage to `err`. Errors: a path leads nowhere, or the system refuses to read.
-pub fn run(cli: &Cli, out: &mut dyn Write, err: &mut dyn Write, colours: bool) -> Result<bool> {
-    let fs = RealFs::shared();
-    let mut console = Console { out, err, colours };
+/// Errors: a path leads nowhere, or the system refuses to read.
+pub fn run(cli: &Cli, console: &mut Console<'_>) -> Result<bool> {
+    let fs = LookFs::shared();
     let mut sound = true;
     let mut count = 0;
     for path in &cli.paths {
@@ -47,7 +46,7 @@ pub fn run(cli: &Cli, out: &mut dyn Write, err: &mut dyn Write, colours: bool) -
         for file in files {
             let report = Report::of(&fs, &file, known.as_deref())?;
             count += 1;
-            sound &= report.show(cli, &file, &mut console)?;
+            sound &= report.show(cli, &file, console)?;
         }
     }
     if count == 0 {

@@ -10,10 +10,14 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod console;
 mod dump_snap;
 mod dump_wal;
+mod go_text;
+mod look_fs;
 
 pub use bench::{Cli as BenchCli, run as bench};
+pub use console::{Console, run_tool};
 pub use dump_snap::{Cli as DumpSnapCli, run as dump_snap};
 pub use dump_wal::{Cli as DumpWalCli, run as dump_wal};
 

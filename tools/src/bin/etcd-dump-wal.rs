@@ -1,25 +1,12 @@
 //! `etcd-dump-wal`: what stands in a write-ahead log (see [`varve_tools::DumpWalCli`]).
 
-use std::io::{BufWriter, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = match varve_tools::DumpWalCli::parse_go_style(std::env::args_os()) {
-        Ok(cli) => cli,
+    match varve_tools::DumpWalCli::parse_go_style(std::env::args_os()) {
+        Ok(cli) => varve_tools::run_tool("etcd-dump-wal", |console| {
+            varve_tools::dump_wal(&cli, console)
+        }),
         Err(e) => e.exit(),
-    };
-    let (out, mut err) = (std::io::stdout().lock(), std::io::stderr());
-    let colours = out.is_terminal() && err.is_terminal();
-    let mut out = BufWriter::new(out);
-    let outcome = varve_tools::dump_wal(&cli, &mut out, &mut err, colours);
-    let flushed = out.flush().map_err(anyhow::Error::from);
-    match outcome.and_then(|sound| flushed.map(|()| sound)) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            // Nothing is left to report to when standard error is closed too.
-            let _unreported = writeln!(err, "etcd-dump-wal: {error:#}");
-            ExitCode::FAILURE
-        }
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use crate::dump_wal::double_dash;
+use crate::console::double_dash;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -13,7 +13,8 @@ Examples:
   etcd-dump-snap --json /var/lib/etcd | jq .members
   etcd-dump-snap --verify /backup/member/snap          exit 1 if a file is damaged
 
-Nothing is written, locked or renamed: the member may be running.";
+Nothing is written, locked or renamed: the member may be running.
+Exit code: 0, 1 when a file is damaged or cannot be read, 2 for a wrong command line.";
 
 /// Prints what stands in the raft snapshots of an etcd or Varve member.
 #[derive(Debug, Parser)]

@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value as Json, json};
 use varve_vfs::{DynFs, OpenOptions};
 
-use crate::dump_wal::Console;
+use crate::console::Console;
 
 const HEADER: usize = 16;
 const BODY: usize = 64;

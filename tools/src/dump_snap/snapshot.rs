@@ -10,7 +10,8 @@ use varve_snap::{SnapName, decode};
 use varve_vfs::DynFs;
 
 use super::store::Store;
-use crate::dump_wal::{Console, conf_state};
+use crate::console::Console;
+use crate::dump_wal::conf_state;
 
 /// What was found in the file.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
-use crate::dump_wal::Console;
+use crate::console::Console;
 
 /// What etcd writes for a node that never expires.
 const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -177,7 +177,7 @@ impl Node {
         };
         match &self.children {
             None => {
-                let value = crate::dump_wal::octal_quoted(self.value.as_bytes());
+                let value = crate::go_text::octal_quoted(self.value.as_bytes());
                 writeln!(console.out, "  {} = {value}{expires}", self.path)?;
             }
             Some(children) => {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use crate::console::double_dash;
+
 const EXAMPLES: &str = "\
 Examples:
   etcd-dump-wal /var/lib/etcd                          everything after the newest snapshot
@@ -14,7 +16,8 @@ Examples:
   etcd-dump-wal --verify --wal-dir /backup/member/wal  exit 1, file and offset, if it is damaged
   etcd-dump-wal --raw /var/lib/etcd                    every record, also those a start passes over
 
-Nothing is written or locked: the member may be running.";
+Nothing is written or locked: the member may be running.
+Exit code: 0, 1 when the log is damaged or cannot be read, 2 for a wrong command line.";
 
 /// Prints what stands in the write-ahead log of an etcd or Varve member.
 #[derive(Debug, Parser)]
@@ -28,11 +31,12 @@ pub struct Cli {
     #[arg(long, value_name = "DIR")]
     wal_dir: Option<PathBuf>,
 
-    /// First index to show [default: the one after the newest snapshot]
+    /// First index to show, itself included (etcd-dump-logs of 3.5 and 3.6 begins one later) [default: the
+    /// one after the newest snapshot]
     #[arg(long, value_name = "INDEX")]
     pub(super) start_index: Option<u64>,
 
-    /// Index to stop before
+    /// Index to stop before, itself left out
     #[arg(long, value_name = "INDEX")]
     pub(super) end_index: Option<u64>,
 
@@ -65,11 +69,11 @@ pub struct Cli {
     pub(super) stream_decoder: Option<String>,
 
     /// Add the member to each conf change
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["raw", "json", "stat", "verify"])]
     pub(super) members: bool,
 
     /// Every record of the log as it is, also those that later ones override
-    #[arg(long, conflicts_with_all = ["start_snap", "stream_decoder", "request_type", "key_prefix"])]
+    #[arg(long, conflicts_with_all = ["start_snap", "stream_decoder", "entry_type", "request_type", "key_prefix"])]
     raw: bool,
 
     /// One JSON object a line
@@ -81,7 +85,8 @@ pub struct Cli {
     stat: bool,
 
     /// Check checksums, order of indexes and terms; exit 1 with file and offset when something is wrong
-    #[arg(long, conflicts_with_all = ["raw", "stat", "stream_decoder"])]
+    #[arg(long, conflicts_with_all = ["raw", "stat", "stream_decoder", "start_index", "end_index",
+        "start_snap", "entry_type", "request_type", "key_prefix"])]
     verify: bool,
 }
 
@@ -120,19 +125,6 @@ impl Cli {
         } else {
             Mode::List
         }
-    }
-}
-
-/// `-start-index=3` as `--start-index=3`; single letters, `-` and numbers stay as they are.
-pub(crate) fn double_dash(arg: OsString) -> OsString {
-    let Some(text) = arg.to_str() else {
-        return arg;
-    };
-    match text.strip_prefix('-') {
-        Some(name) if name.len() > 1 && name.starts_with(|c: char| c.is_ascii_alphabetic()) => {
-            format!("--{name}").into()
-        }
-        _ => arg,
     }
 }
 

@@ -1,7 +1,9 @@
 //! Which entries are shown.
 use anyhow::{Result, bail};
 
+use super::args::Cli;
 use super::request::Request;
+use super::schema::requests::INTERNAL_RAFT_REQUEST;
 use super::tree::Tree;
 
 /// The names `--entry-type` takes, as in etcd's tool.
@@ -29,19 +31,29 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// Refuses an entry type nobody knows: what is left out by a typing error would look like what is
-    /// not there.
-    pub(super) fn new(
-        entry_types: &str,
-        request_types: &[String],
-        key_prefix: Option<&str>,
-    ) -> Result<Self> {
+    /// What the command line asks for.
+    pub(super) fn of(cli: &Cli) -> Result<Self> {
+        let prefix = cli.key_prefix.as_deref();
+        Self::new(&cli.entry_type, &cli.request_type, prefix)
+    }
+
+    /// Refuses types nobody knows: what is left out by a typing error would look like what is not there.
+    fn new(entry_types: &str, request_types: &[String], key_prefix: Option<&str>) -> Result<Self> {
         let entry_types: Vec<_> = entry_types.split(',').map(str::to_owned).collect();
         for name in &entry_types {
             if !ENTRY_TYPES.contains(&name.as_str()) {
                 bail!(
                     "{name:?} is no entry type; known are {}",
                     ENTRY_TYPES.join(", ")
+                );
+            }
+        }
+        for name in request_types {
+            if !is_request_type(name) {
+                let known: Vec<_> = request_types_known().collect();
+                bail!(
+                    "{name:?} is no request type; known are {}",
+                    known.join(", ")
                 );
             }
         }
@@ -63,6 +75,17 @@ impl Filter {
                 .as_deref()
                 .is_none_or(|prefix| touches(request, prefix))
     }
+}
+
+/// The names `--request-type` takes: fields of `InternalRaftRequest`, and what is none of them.
+fn request_types_known() -> impl Iterator<Item = &'static str> {
+    let fields = INTERNAL_RAFT_REQUEST.fields.iter().map(|field| field.name);
+    let requests = fields.filter(|name| !["header", "ID"].contains(name));
+    requests.chain(["empty", "conf_change", "conf_change_v2", "unknown"])
+}
+
+fn is_request_type(name: &str) -> bool {
+    request_types_known().any(|known| known == name)
 }
 
 /// etcd's tool counts an entry without data as an empty internal request.

@@ -4,7 +4,8 @@
 //! strings, as etcd prints them; all other numbers are numbers.
 use anyhow::Result;
 use serde_json::{Map, Value as Json, json};
-use varve_proto::raftpb::{ConfChange, ConfState};
+use varve_proto::etcdserverpb::Metadata;
+use varve_proto::raftpb::{ConfChange, ConfState, HardState};
 
 use super::args::Cli;
 use super::filter::Filter;
@@ -14,17 +15,14 @@ use super::schema::Presence;
 use super::start::Start;
 use super::text::enum_name;
 use super::tree::{Tree, Value};
-use super::{Console, Place, file_name};
+use super::{Place, file_name};
+use crate::console::Console;
 
 pub(super) fn run(cli: &Cli, place: &Place, console: &mut Console<'_>) -> Result<bool> {
-    let filter = Filter::new(
-        &cli.entry_type,
-        &cli.request_type,
-        cli.key_prefix.as_deref(),
-    )?;
+    let filter = Filter::of(cli)?;
     let start = Start::choose(cli, place)?;
-    let log = Log::read(place, start.after())?;
-    writeln!(console.out, "{}", head(&start, &log))?;
+    let log = Log::read(place, start.after(), console)?;
+    writeln!(console.out, "{}", head(&start, &log.metadata, &log.state))?;
     for placed in log.below(cli.end_index) {
         let request = Request::of(&placed.entry);
         if filter.passes(&request) {
@@ -35,7 +33,7 @@ pub(super) fn run(cli: &Cli, place: &Place, console: &mut Console<'_>) -> Result
 }
 
 /// The first line: whose log this is.
-pub(super) fn head(start: &Start, log: &Log) -> Json {
+pub(super) fn head(start: &Start, metadata: &Metadata, state: &HardState) -> Json {
     let snapshot = match start {
         Start::Snapshot {
             term,
@@ -50,11 +48,11 @@ pub(super) fn head(start: &Start, log: &Log) -> Json {
     };
     json!({
         "kind": "log",
-        "node_id": format!("{:x}", log.metadata.node_id),
-        "cluster_id": format!("{:x}", log.metadata.cluster_id),
-        "term": log.state.term,
-        "vote": format!("{:x}", log.state.vote),
-        "commit": log.state.commit,
+        "node_id": format!("{:x}", metadata.node_id),
+        "cluster_id": format!("{:x}", metadata.cluster_id),
+        "term": state.term,
+        "vote": format!("{:x}", state.vote),
+        "commit": state.commit,
         "after_index": start.after(),
         "snapshot": snapshot,
     })

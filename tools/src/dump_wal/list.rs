@@ -1,24 +1,22 @@
 //! The listing of etcd-dump-logs 3.6, line for line.
 use anyhow::Result;
 
+use super::Place;
 use super::args::Cli;
 use super::decoder::StreamDecoder;
 use super::filter::Filter;
 use super::log::Log;
 use super::request::{Request, change_name, context};
 use super::start::Start;
-use super::text::{compact, excerpt, go_time};
+use super::text::compact;
 use super::tree::{Tree, Value};
-use super::{Console, Place};
+use crate::console::Console;
+use crate::go_text::{excerpt, go_time};
 
 pub(super) fn run(cli: &Cli, place: &Place, console: &mut Console<'_>) -> Result<bool> {
-    let filter = Filter::new(
-        &cli.entry_type,
-        &cli.request_type,
-        cli.key_prefix.as_deref(),
-    )?;
+    let filter = Filter::of(cli)?;
     let start = Start::choose(cli, place)?;
-    let log = Log::read(place, start.after())?;
+    let log = Log::read(place, start.after(), console)?;
     let shown: Vec<_> = log.below(cli.end_index).collect();
     print_head(&start, &log, console)?;
     writeln!(console.out, "WAL entries: {}", shown.len())?;

@@ -6,10 +6,11 @@ use anyhow::Result;
 use prost::Message as _;
 use varve_proto::etcdserverpb::Metadata;
 use varve_proto::raftpb::{Entry, HardState};
-use varve_proto::walpb::Snapshot;
-use varve_wal::{Record, RecordKind, Wal};
+use varve_wal::{Record, RecordKind};
 
-use super::{Console, Place};
+use super::Place;
+use super::steady::{Steady, Stop};
+use crate::console::Console;
 
 /// An entry and where its record stands.
 #[derive(Debug)]
@@ -17,7 +18,6 @@ pub(super) struct Placed {
     pub(super) entry: Entry,
     pub(super) segment: Arc<Path>,
     pub(super) offset: u64,
-    pub(super) frame_bytes: u64,
 }
 
 /// What a log says, as far as it could be read.
@@ -32,45 +32,21 @@ pub(super) struct Log {
     pub(super) stop: Option<Stop>,
 }
 
-/// Why reading ended.
-#[derive(Debug)]
-pub(super) enum Stop {
-    /// A record is unfinished, as after a crash, or because it is being written.
-    Torn(String),
-    Damage(String),
-}
-
 /// Why records cannot be put together; the record's place is added by who knows it.
 type Flaw = String;
 
 impl Log {
     /// Reads the entries above `after`, in what is left of the log when its beginning was purged.
-    pub(super) fn read(place: &Place, after: u64) -> Result<Self> {
-        let start = Snapshot {
-            index: after,
-            term: 0,
-            conf_state: None,
-        };
-        let reader = match Wal::open_read_only(&place.fs, &place.wal, &start) {
-            Ok(reader) => reader,
-            Err(varve_wal::Error::NoSegment { .. }) => super::open_all(place)?,
-            Err(e) => return Err(e.into()),
-        };
+    pub(super) fn read(place: &Place, after: u64, console: &Console<'_>) -> Result<Self> {
+        let records = Steady::new(place, console, || place.open_after(after))?;
         // Without a start the first entry there is decides what can follow.
         let mut next = (after > 0).then_some(after);
         let mut log = Self::default();
-        for record in reader.records()? {
-            let outcome = match record {
-                Ok(record) => log.add(&record, after, &mut next).map_err(|flaw| {
-                    Stop::Damage(format!(
-                        "record at {}:{}: {flaw}",
-                        record.segment.display(),
-                        record.offset
-                    ))
-                }),
-                Err(e) if e.is_repairable() => Err(Stop::Torn(e.to_string())),
-                Err(e) => Err(Stop::Damage(e.to_string())),
-            };
+        for record in records {
+            let outcome = record.and_then(|record| {
+                let added = log.add(&record, after, &mut next);
+                added.map_err(|flaw| Stop::at(&record, &flaw))
+            });
             if let Err(stop) = outcome {
                 log.stop = Some(stop);
                 break;
@@ -128,7 +104,6 @@ impl Log {
             entry,
             segment: Arc::clone(&record.segment),
             offset: record.offset,
-            frame_bytes: record.frame_bytes,
         });
         Ok(())
     }
@@ -145,14 +120,7 @@ impl Log {
     pub(super) fn report_stop(&self, console: &mut Console<'_>) -> Result<bool> {
         match &self.stop {
             None => Ok(true),
-            Some(Stop::Torn(why)) => {
-                console.note(&format_args!("the log ends in an unfinished record: {why}"))?;
-                Ok(true)
-            }
-            Some(Stop::Damage(why)) => {
-                console.complain(&format_args!("nothing after this can be trusted: {why}"))?;
-                Ok(false)
-            }
+            Some(stop) => stop.report(console),
         }
     }
 }

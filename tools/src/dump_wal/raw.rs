@@ -9,39 +9,34 @@ use varve_wal::{Record, RecordKind};
 use super::args::Cli;
 use super::json::{bytes_value, conf_state};
 use super::schema::requests::METADATA;
-use super::text::{compact, octal_quoted};
+use super::steady::{Steady, Stop};
+use super::text::compact;
 use super::tree::Tree;
-use super::{Console, Place, file_name, open_all};
+use super::{Place, file_name};
+use crate::console::Console;
+use crate::go_text::octal_quoted;
 
 pub(super) fn run(cli: &Cli, place: &Place, console: &mut Console<'_>) -> Result<bool> {
     let from = cli.start_index.unwrap_or_default();
     let end = cli.end_index.unwrap_or(u64::MAX);
-    for record in open_all(place)?.records()? {
-        let record = match record {
-            Ok(record) => record,
-            Err(e) if e.is_repairable() => {
-                let text =
-                    "ErrUnexpectedEOF: The last record might be corrupted, error: unexpected EOF.";
-                if !cli.json {
+    for record in Steady::new(place, console, || place.open_all())? {
+        let decoded = record.and_then(|record| match Content::of(&record) {
+            Ok(content) => Ok((record, content)),
+            Err(e) => Err(Stop::at(&record, &e.to_string())),
+        });
+        match decoded {
+            Ok((_, content)) if content.place().is_some_and(|at| at < from || at >= end) => {}
+            Ok((record, content)) if cli.json => {
+                writeln!(console.out, "{}", content.json(&record))?;
+            }
+            Ok((record, content)) => writeln!(console.out, "{}", content.text(&record))?,
+            Err(stop) => {
+                if !cli.json && matches!(stop, Stop::Torn(_)) {
+                    let text = "ErrUnexpectedEOF: The last record might be corrupted, error: unexpected EOF.";
                     writeln!(console.out, "{text}")?;
                 }
-                console.note(&e)?;
-                return Ok(true);
+                return stop.report(console);
             }
-            Err(e) => {
-                console.complain(&e)?;
-                return Ok(false);
-            }
-        };
-        match Content::of(&record) {
-            Err(e) => {
-                let at = format_args!("{}:{}", record.segment.display(), record.offset).to_string();
-                console.complain(&format_args!("record at {at}: {e}"))?;
-                return Ok(false);
-            }
-            Ok(content) if content.place().is_some_and(|at| at < from || at >= end) => {}
-            Ok(content) if cli.json => writeln!(console.out, "{}", content.json(&record))?,
-            Ok(content) => writeln!(console.out, "{}", content.text(&record))?,
         }
     }
     if !cli.json {

@@ -3,8 +3,8 @@ use prost::Message as _;
 use varve_proto::raftpb::{ConfChange, ConfChangeType, ConfChangeV2, Entry};
 
 use super::schema::requests::{INTERNAL_RAFT_REQUEST, V2_REQUEST};
-use super::text::go_quoted;
 use super::tree::{Tree, Value};
+use crate::go_text::go_quoted;
 
 /// An entry, taken apart.
 #[derive(Debug)]

@@ -2,7 +2,6 @@
 use anyhow::{Context, Result};
 use varve_proto::raftpb::ConfState;
 use varve_snap::{SnapName, Snapshotter};
-use varve_wal::Wal;
 
 use super::Place;
 use super::args::Cli;
@@ -45,7 +44,7 @@ impl Start {
                 conf_state,
             });
         }
-        let Ok(known) = Wal::valid_snapshot_entries(&place.fs, &place.wal) else {
+        let Some(known) = place.known_snapshots() else {
             // The log is damaged: show what is there from its beginning on.
             return Ok(Self::Nothing);
         };

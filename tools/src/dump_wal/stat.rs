@@ -1,18 +1,21 @@
 //! Who fills the log: entries and bytes by request, and the use of segments.
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use anyhow::Result;
 use prost::Message as _;
 use serde_json::json;
-use varve_proto::raftpb::Entry;
-use varve_wal::RecordKind;
+use varve_proto::etcdserverpb::Metadata;
+use varve_proto::raftpb::{Entry, HardState};
+use varve_wal::{Record, RecordKind};
 
 use super::args::Cli;
 use super::filter::Filter;
-use super::log::Log;
 use super::request::Request;
 use super::start::Start;
-use super::{Console, Place, file_name, open_all};
+use super::steady::{Steady, Stop};
+use super::{Place, file_name};
+use crate::console::Console;
 
 /// Entries of one kind.
 #[derive(Debug, Default)]
@@ -24,7 +27,7 @@ struct Kind {
 }
 
 /// One segment.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Use {
     name: String,
     file_bytes: u64,
@@ -34,33 +37,247 @@ struct Use {
     first_index: Option<u64>,
 }
 
+/// An entry that no later one has taken the place of, by what it asks for.
+#[derive(Clone, Copy, Debug)]
+struct Counted {
+    /// None when the filter passes over it.
+    name: Option<&'static str>,
+    bytes: u64,
+}
+
+/// The whole log, counted.
+#[derive(Debug, Default)]
+struct Statistics {
+    metadata: Metadata,
+    state: HardState,
+    segments: Vec<Use>,
+    /// Index of the first entry counted.
+    first: u64,
+    entries: Vec<Counted>,
+    overridden: u64,
+}
+
 pub(super) fn run(cli: &Cli, place: &Place, console: &mut Console<'_>) -> Result<bool> {
-    let filter = Filter::new(
-        &cli.entry_type,
-        &cli.request_type,
-        cli.key_prefix.as_deref(),
-    )?;
+    let filter = Filter::of(cli)?;
     // Of the whole log, unless a part was asked for.
     let start = match (cli.start_index, &cli.start_snap) {
         (None, None) => Start::Nothing,
         _ => Start::choose(cli, place)?,
     };
-    let log = Log::read(place, start.after())?;
-    let mut kinds: BTreeMap<&str, Kind> = BTreeMap::new();
-    for placed in log.below(cli.end_index) {
-        let request = Request::of(&placed.entry);
-        if filter.passes(&request) {
-            let kind = kinds.entry(request.type_name()).or_default();
-            kind.add(placed.frame_bytes, placed.entry.index);
+    let end = cli.end_index.unwrap_or(u64::MAX);
+    let indexes = start.after()..end;
+    let mut statistics = Statistics::default();
+    let mut records = Steady::new(place, console, || place.open_all())?;
+    let mut stop = None;
+    for record in records.by_ref() {
+        let added = record.and_then(|record| {
+            let added = statistics.add(&record, &filter, &indexes);
+            added.map_err(|flaw| Stop::at(&record, &flaw))
+        });
+        if let Err(why) = added {
+            stop = Some(why);
+            break;
         }
     }
-    let segments = segments(place)?;
+    statistics.add_segments(place, &records);
+    drop(records);
+    let kinds = statistics.kinds();
     if cli.json {
-        print_json(&log, &kinds, &segments, console)?;
+        statistics.print_json(&kinds, console)?;
     } else {
-        print_text(&log, &kinds, &segments, console)?;
+        statistics.print_text(&kinds, console)?;
     }
-    log.report_stop(console)
+    stop.map_or(Ok(true), |stop| stop.report(console))
+}
+
+impl Statistics {
+    fn add(
+        &mut self,
+        record: &Record,
+        filter: &Filter,
+        indexes: &Range<u64>,
+    ) -> Result<(), String> {
+        let name = file_name(&record.segment);
+        if self
+            .segments
+            .last()
+            .is_none_or(|segment| segment.name != name)
+        {
+            self.segments.push(Use {
+                name,
+                ..Use::default()
+            });
+        }
+        let data = record.data.clone();
+        let entry = match record.kind {
+            RecordKind::Crc | RecordKind::Snapshot => None,
+            RecordKind::Metadata => {
+                self.metadata = Metadata::decode(data).map_err(|e| format!("metadata: {e}"))?;
+                None
+            }
+            RecordKind::State => {
+                self.state = HardState::decode(data).map_err(|e| format!("hard state: {e}"))?;
+                None
+            }
+            RecordKind::Entry => Some(Entry::decode(data).map_err(|e| format!("entry: {e}"))?),
+        };
+        if let Some(segment) = self.segments.last_mut() {
+            segment.log_bytes = record.offset + record.frame_bytes;
+            segment.records += 1;
+            if let Some(entry) = &entry {
+                segment.entries += 1;
+                segment.first_index.get_or_insert(entry.index);
+            }
+        }
+        if let Some(entry) = entry {
+            self.entry(&entry, record.frame_bytes, filter, indexes)?;
+        }
+        Ok(())
+    }
+
+    fn entry(
+        &mut self,
+        entry: &Entry,
+        bytes: u64,
+        filter: &Filter,
+        indexes: &Range<u64>,
+    ) -> Result<(), String> {
+        // After a snapshot from a leader entries go on behind a hole: what came before is gone.
+        let count = self.entries.len() as u64;
+        if count == 0 || entry.index > self.first + count {
+            self.overridden += count;
+            self.entries.clear();
+            self.first = entry.index;
+        }
+        let Some(keep) = entry.index.checked_sub(self.first) else {
+            return Err(format!(
+                "entry {} goes back before {}",
+                entry.index, self.first
+            ));
+        };
+        let keep = usize::try_from(keep).map_err(|e| e.to_string())?;
+        self.overridden += (self.entries.len() - keep) as u64;
+        self.entries.truncate(keep);
+        let request = Request::of(entry);
+        let wanted = entry.index > indexes.start && entry.index < indexes.end;
+        let name = (wanted && filter.passes(&request)).then(|| request.type_name());
+        self.entries.push(Counted { name, bytes });
+        Ok(())
+    }
+
+    /// Sizes of the segments, also of those that damage kept from being read.
+    fn add_segments(&mut self, place: &Place, records: &Steady<'_>) {
+        for (_, path) in records.segments() {
+            let name = file_name(path);
+            let file_bytes = place.fs.metadata(path).map_or(0, |meta| meta.len_bytes);
+            match self
+                .segments
+                .iter_mut()
+                .find(|segment| segment.name == name)
+            {
+                Some(segment) => segment.file_bytes = file_bytes,
+                None => self.segments.push(Use {
+                    name,
+                    file_bytes,
+                    ..Use::default()
+                }),
+            }
+        }
+    }
+
+    fn kinds(&self) -> BTreeMap<&'static str, Kind> {
+        let mut kinds: BTreeMap<&str, Kind> = BTreeMap::new();
+        for (index, counted) in (self.first..).zip(&self.entries) {
+            if let Some(name) = counted.name {
+                kinds.entry(name).or_default().add(counted.bytes, index);
+            }
+        }
+        kinds
+    }
+    fn print_text(&self, kinds: &BTreeMap<&str, Kind>, console: &mut Console<'_>) -> Result<()> {
+        let range = match self.entries.len() as u64 {
+            0 => "none".to_owned(),
+            count => format!("{} to {}", self.first, self.first + count - 1),
+        };
+        writeln!(
+            console.out,
+            "member {:x} of cluster {:x}, term {}, vote {:x}, commit {}\n\
+         entries {range}; {} more were overridden\n",
+            self.metadata.node_id,
+            self.metadata.cluster_id,
+            self.state.term,
+            self.state.vote,
+            self.state.commit,
+            self.overridden,
+        )?;
+        console.heading(&format!(
+            "{:<28} {:>10} {:>14} {:>12} {:>12}",
+            "request", "entries", "bytes", "largest", "at index"
+        ))?;
+        let mut sorted: Vec<_> = kinds.iter().collect();
+        sorted.sort_by_key(|(_, kind)| std::cmp::Reverse(kind.bytes));
+        for (name, kind) in sorted {
+            let Kind {
+                count,
+                bytes,
+                largest_bytes,
+                largest_index,
+            } = kind;
+            writeln!(
+                console.out,
+                "{name:<28} {count:>10} {bytes:>14} {largest_bytes:>12} {largest_index:>12}"
+            )?;
+        }
+        let (count, bytes) = kinds
+            .values()
+            .fold((0, 0), |(n, b), k| (n + k.count, b + k.bytes));
+        writeln!(console.out, "{:<28} {count:>10} {bytes:>14}\n", "total")?;
+        console.heading(&format!(
+            "{:<38} {:>12} {:>12} {:>10} {:>10}",
+            "segment", "file bytes", "log bytes", "records", "entries"
+        ))?;
+        for segment in &self.segments {
+            writeln!(
+                console.out,
+                "{:<38} {:>12} {:>12} {:>10} {:>10}",
+                segment.name,
+                segment.file_bytes,
+                segment.log_bytes,
+                segment.records,
+                segment.entries
+            )?;
+        }
+        Ok(())
+    }
+
+    fn print_json(&self, kinds: &BTreeMap<&str, Kind>, console: &mut Console<'_>) -> Result<()> {
+        let head = super::json::head(&Start::Nothing, &self.metadata, &self.state);
+        writeln!(console.out, "{head}")?;
+        for (name, kind) in kinds {
+            let line = json!({
+                "kind": "request",
+                "type": name,
+                "entries": kind.count,
+                "bytes": kind.bytes,
+                "largest_bytes": kind.largest_bytes,
+                "largest_index": kind.largest_index,
+            });
+            writeln!(console.out, "{line}")?;
+        }
+        for segment in &self.segments {
+            let line = json!({
+                "kind": "segment",
+                "name": segment.name,
+                "file_bytes": segment.file_bytes,
+                "log_bytes": segment.log_bytes,
+                "records": segment.records,
+                "entries": segment.entries,
+                "first_index": segment.first_index,
+            });
+            writeln!(console.out, "{line}")?;
+        }
+        Ok(())
+    }
 }
 
 impl Kind {
@@ -71,127 +288,4 @@ impl Kind {
             (self.largest_bytes, self.largest_index) = (bytes, index);
         }
     }
-}
-
-fn segments(place: &Place) -> Result<Vec<Use>> {
-    let reader = open_all(place)?;
-    let mut uses = Vec::new();
-    for (_, path) in reader.segments() {
-        let file_bytes = place.fs.metadata(path)?.len_bytes;
-        let name = file_name(path);
-        uses.push(Use {
-            name,
-            file_bytes,
-            log_bytes: 0,
-            records: 0,
-            entries: 0,
-            first_index: None,
-        });
-    }
-    // Damage ends the count; it is reported with the entries.
-    for record in reader.records()?.map_while(Result::ok) {
-        let name = file_name(&record.segment);
-        let Some(segment) = uses.iter_mut().find(|segment| segment.name == name) else {
-            continue;
-        };
-        segment.log_bytes = record.offset + record.frame_bytes;
-        segment.records += 1;
-        if record.kind == RecordKind::Entry {
-            segment.entries += 1;
-            if segment.first_index.is_none() {
-                segment.first_index = Entry::decode(record.data).ok().map(|entry| entry.index);
-            }
-        }
-    }
-    Ok(uses)
-}
-
-fn print_text(
-    log: &Log,
-    kinds: &BTreeMap<&str, Kind>,
-    segments: &[Use],
-    console: &mut Console<'_>,
-) -> Result<()> {
-    let range = match (log.entries.first(), log.entries.last()) {
-        (Some(first), Some(last)) => format!("{} to {}", first.entry.index, last.entry.index),
-        _ => "none".to_owned(),
-    };
-    writeln!(
-        console.out,
-        "member {:x} of cluster {:x}, term {}, vote {:x}, commit {}\n\
-         entries {range}; {} more were overridden\n",
-        log.metadata.node_id,
-        log.metadata.cluster_id,
-        log.state.term,
-        log.state.vote,
-        log.state.commit,
-        log.overridden,
-    )?;
-    console.heading(&format!(
-        "{:<28} {:>10} {:>14} {:>12} {:>12}",
-        "request", "entries", "bytes", "largest", "at index"
-    ))?;
-    let mut sorted: Vec<_> = kinds.iter().collect();
-    sorted.sort_by_key(|(_, kind)| std::cmp::Reverse(kind.bytes));
-    for (name, kind) in sorted {
-        let Kind {
-            count,
-            bytes,
-            largest_bytes,
-            largest_index,
-        } = kind;
-        writeln!(
-            console.out,
-            "{name:<28} {count:>10} {bytes:>14} {largest_bytes:>12} {largest_index:>12}"
-        )?;
-    }
-    let (count, bytes) = kinds
-        .values()
-        .fold((0, 0), |(n, b), k| (n + k.count, b + k.bytes));
-    writeln!(console.out, "{:<28} {count:>10} {bytes:>14}\n", "total")?;
-    console.heading(&format!(
-        "{:<38} {:>12} {:>12} {:>10} {:>10}",
-        "segment", "file bytes", "log bytes", "records", "entries"
-    ))?;
-    for segment in segments {
-        writeln!(
-            console.out,
-            "{:<38} {:>12} {:>12} {:>10} {:>10}",
-            segment.name, segment.file_bytes, segment.log_bytes, segment.records, segment.entries
-        )?;
-    }
-    Ok(())
-}
-
-fn print_json(
-    log: &Log,
-    kinds: &BTreeMap<&str, Kind>,
-    segments: &[Use],
-    console: &mut Console<'_>,
-) -> Result<()> {
-    writeln!(console.out, "{}", super::json::head(&Start::Nothing, log))?;
-    for (name, kind) in kinds {
-        let line = json!({
-            "kind": "request",
-            "type": name,
-            "entries": kind.count,
-            "bytes": kind.bytes,
-            "largest_bytes": kind.largest_bytes,
-            "largest_index": kind.largest_index,
-        });
-        writeln!(console.out, "{line}")?;
-    }
-    for segment in segments {
-        let line = json!({
-            "kind": "segment",
-            "name": segment.name,
-            "file_bytes": segment.file_bytes,
-            "log_bytes": segment.log_bytes,
-            "records": segment.records,
-            "entries": segment.entries,
-            "first_index": segment.first_index,
-        });
-        writeln!(console.out, "{line}")?;
-    }
-    Ok(())
 }

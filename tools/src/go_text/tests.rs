@@ -26,6 +26,11 @@ fn quoting_is_that_of_go_and_of_protobuf() {
         go_quoted("\u{e9}\u{200b}\u{e0001}".as_bytes()),
         "\"\u{e9}\\u200b\\U000e0001\""
     );
+    assert_eq!(
+        go_quoted("\u{301}e\u{301}\u{ad}\u{a0}".as_bytes()),
+        "\"\u{301}e\u{301}\\u00ad\\u00a0\"",
+        "combining marks are printable, soft hyphens and hard spaces are not"
+    );
 }
 
 #[test]
