@@ -44,8 +44,10 @@ impl Reader {
 
     /// Reads to the end and hands over an appender that continues there.
     ///
-    /// What stands after the end of the log in the newest segment is replaced by zeros. Errors: a torn
-    /// tail is [`Error::UnexpectedEof`] with [`Error::is_repairable`] true; the caller may then drop
+    /// What stands after the end of the log in the newest segment is replaced by zeros. A newest segment
+    /// without its head (a file system that lost its content although the name survived, which only
+    /// happens to logs that are never synced) gets it anew. Errors: a log without metadata belongs to
+    /// nobody and is [`Error::Malformed`]; a torn tail is [`Error::UnexpectedEof`] with [`Error::is_repairable`] true; the caller may then drop
     /// this, call [`Wal::repair`](crate::Wal::repair) once, and open again.
     pub fn read_all(self) -> Result<(Replay, Appender)> {
         let mut records = Records::new(self.segments.clone())?;
@@ -54,13 +56,22 @@ impl Reader {
             accumulator.add(record)?;
         }
         let end = records.end();
+        let head_records = records.head_records();
+        if !accumulator.has_metadata() {
+            let file = self.tail().path.to_path_buf();
+            return Err(Error::Malformed {
+                file,
+                offset: end.offset,
+                what: "the log ends before its metadata",
+            });
+        }
         let mut last_index = accumulator.last_index;
         if accumulator.matched() {
             last_index = last_index.max(self.start.index);
         }
         let replay = accumulator.finish();
         self.clear_tail(end)?;
-        let appender = Appender::continuing(
+        let mut appender = Appender::continuing(
             self.fs,
             self.dir,
             self.options,
@@ -69,16 +80,20 @@ impl Reader {
             &replay,
             last_index,
         )?;
+        appender.complete_head(head_records)?;
         Ok((replay, appender))
+    }
+
+    fn tail(&self) -> &Segment {
+        self.segments
+            .last()
+            .expect("a log without segments is not opened")
     }
 
     /// Makes everything after the end of the log zero, durably: a torn record of the future is told
     /// from a damaged one by the zeros it was to be written over.
     fn clear_tail(&self, end: End) -> Result<()> {
-        let tail = self
-            .segments
-            .last()
-            .expect("a log without segments is not opened");
+        let tail = self.tail();
         let was = tail.file.len().map_err(Error::io("measure", &tail.path))?;
         let io = |op| Error::io_at(op, &tail.path, end.offset);
         tail.file.set_len(end.offset).map_err(io("cut"))?;

@@ -78,6 +78,11 @@ impl Records {
         }
     }
 
+    /// How many of the two records that begin every segment the one being read has.
+    pub(crate) fn head_records(&self) -> u64 {
+        self.read.min(2)
+    }
+
     fn is_last(&self) -> bool {
         self.segments.as_slice().is_empty()
     }

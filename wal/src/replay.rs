@@ -64,6 +64,10 @@ impl Accumulator {
         self.replay.snapshot_matched
     }
 
+    pub(crate) fn has_metadata(&self) -> bool {
+        self.has_metadata
+    }
+
     pub(crate) fn add(&mut self, record: Record) -> Result<()> {
         match record.kind {
             RecordKind::Crc => Ok(()),

@@ -14,6 +14,9 @@ use crate::dir::Segment;
 use crate::error::{Error, Result};
 use crate::pipeline::Prepared;
 
+/// Every segment begins with the checksum so far and the metadata.
+const HEAD_RECORDS: u64 = 2;
+
 impl Appender {
     /// Closes the newest segment and begins another.
     pub(super) fn cut(&mut self) -> Result<()> {
@@ -31,16 +34,33 @@ impl Appender {
         self.sync()
     }
 
+    /// Writes, durably, what the newest segment lacks of its head, having `records` of it.
+    pub(crate) fn complete_head(&mut self, records: u64) -> Result<()> {
+        if records >= HEAD_RECORDS {
+            return Ok(());
+        }
+        self.encode_head(records);
+        self.flush()?;
+        self.sync()
+    }
+
+    /// Encodes the records that begin a segment, without the first `there`.
+    fn encode_head(&mut self, there: u64) {
+        if there == 0 {
+            self.encoder.crc_record();
+        }
+        self.encoder.metadata(&self.metadata);
+        if self.state != HardState::default() {
+            self.encoder.state(&self.state);
+        }
+    }
+
     fn begin_segment(&mut self) -> Result<()> {
         let Prepared {
             path: temporary,
             file,
         } = self.pipeline.take()?;
-        self.encoder.crc_record();
-        self.encoder.metadata(&self.metadata);
-        if self.state != HardState::default() {
-            self.encoder.state(&self.state);
-        }
+        self.encode_head(0);
         let head = self.encoder.bytes();
         let head_bytes = head.len() as u64;
         file.write_all_at(head, 0)

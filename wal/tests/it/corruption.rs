@@ -132,10 +132,17 @@ fn a_file_cut_anywhere_gives_a_prefix_at_once_or_after_a_repair() {
                 assert!(at_a_boundary, "{len}");
                 replay
             }
+            Err(e) if at_a_boundary => {
+                // Nobody's log: to continue it would be to begin one without metadata.
+                assert!(len < frames[1].end && e.is_corruption(), "{len}: {e}");
+                Replay::default()
+            }
             Err(e) => {
-                assert!(!at_a_boundary && e.is_repairable(), "{len}: {e}");
+                assert!(e.is_repairable(), "{len}: {e}");
                 assert!(Wal::repair(&sim.shared(), dir()).unwrap());
-                open(&sim, &zero()).unwrap().0
+                let again = open(&sim, &zero());
+                assert!(again.is_ok() || len < frames[1].end, "{len}");
+                again.map_or_else(|_| Replay::default(), |(replay, _)| replay)
             }
         };
         assert!(is_prefix(&replay, &whole), "{len}");
