@@ -47,6 +47,11 @@ impl Bootstrapped {
         varve_raft::Storage::last_index(&self.log).unwrap_or(self.snapshot_index)
     }
 
+    /// Term of the entry at the snapshot's index, 0 without one.
+    pub fn snapshot_term(&self) -> u64 {
+        self.snapshot.as_ref().map_or(0, |s| s.metadata.term)
+    }
+
     /// Whether the log was made and nothing was written to it: an earlier first start ended in between.
     /// [`write_initial_members`](Self::write_initial_members) completes it.
     pub fn is_unfinished(&self) -> bool {
@@ -121,6 +126,16 @@ impl Bootstrapped {
         Ok(())
     }
 
+    /// Takes entries up to `index` for committed: a durable state contains them. The state record that
+    /// says so is not synced for itself, so a crash may leave an older one.
+    pub fn note_committed(&mut self, index: u64) {
+        let committed = index.min(self.last_index());
+        if committed > self.hard_state.commit {
+            self.hard_state.commit = committed;
+            self.log.set_hard_state(self.hard_state);
+        }
+    }
+
     /// The term of the state record, or of the snapshot where that is newer.
     pub fn term(&self) -> u64 {
         self.hard_state.term
@@ -175,7 +190,10 @@ pub fn create(
         fs: fs.clone(),
         wal_dir: wal_dir.to_owned(),
     };
-    boot.write_initial_members(members)?;
+    // A member that joins a running cluster begins with nothing: its log comes from the leader.
+    if !members.is_empty() {
+        boot.write_initial_members(members)?;
+    }
     Ok(boot)
 }
 

@@ -1,107 +1,160 @@
 //! The raft thread's work: events in, messages out.
 //!
-//! Owns the consensus core. Runs on the thread "raft"; [`step`](Driver::turn) does one turn and never
-//! waits, so that a simulator can drive it as well. What the core wants done comes out through
-//! [`Work`]: appends for the WAL thread, committed entries for the apply thread, messages to peers.
+//! Owns the consensus core. Runs on the thread "raft"; nothing here waits or looks at a clock: time is
+//! counted in ticks, so that a simulator can drive it as well. What the core wants done comes out through
+//! [`Work`]: appends for the WAL thread, jobs for the apply thread, messages to peers.
 //!
 //! # Invariants
 //! 1. Appends are handed over in the order the core gave them, and so are applies.
 //! 2. A response that waits for an append is stepped or sent only after the append is durable.
-//! 3. Reads that wait together share one ReadIndex round, and each round has a context of its own, so
-//!    that an answer to an old round can never release a later read.
-use std::collections::VecDeque;
+//! 3. Reads that wait together share one ReadIndex round; see `reads` for what an answer may release.
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use varve_proto::raftpb::{ConfState, Message, MessageType};
-use varve_raft::{Error as RaftError, LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, RawNode, StateRole};
+use varve_proto::raftpb::{ConfState, Message, MessageType, Snapshot};
+use varve_raft::{
+    Error as RaftError, LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, NONE, RawNode, SnapshotStatus,
+    StateRole,
+};
 
 use crate::error::RequestError;
-use crate::event::{Done, Event};
+use crate::event::{ApplyJob, Done, Event};
 use crate::log_store::LogStore;
+use crate::progress::ClusterProgress;
+use crate::request_id::RequestIds;
 use crate::state_machine::{Observer, Transport};
 use crate::status::Published;
 
-/// Applied entries that the only voter keeps in memory, in bytes; a member that joins later starts from
-/// a snapshot.
+mod outgoing;
+mod reads;
+mod stall;
+mod transfer;
+
+use outgoing::OutgoingSnapshots;
+use reads::ReadRounds;
+use stall::StallWatch;
+use transfer::{Transfer, best_successor};
+
+/// Applied entries that the only voter keeps in memory, in bytes: there is nobody to catch up.
 const SOLE_VOTER_LOG_BYTES: usize = 1 << 20;
+
+/// Payload bytes of proposals that a follower passes on in one message.
+const FORWARD_BYTES: usize = 1 << 20;
 
 /// What a turn wants others to do.
 #[derive(Debug, Default)]
 pub(crate) struct Work {
     /// `MsgStorageAppend`s, in order.
     pub(crate) appends: Vec<Message>,
-    /// `MsgStorageApply`s, in order.
-    pub(crate) applies: Vec<Message>,
+    /// Jobs of the apply thread, in order.
+    pub(crate) applies: Vec<ApplyJob>,
+    /// The log up to here is no longer needed on disk.
+    pub(crate) release: Option<u64>,
 }
 
-/// How much of the applied log stays in memory for followers.
+/// The numbers a driver works by; times are in ticks.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct LogBounds {
+pub(crate) struct Limits {
+    /// Entries kept behind a snapshot for followers that lag.
     pub(crate) catch_up_entries: u64,
-    pub(crate) bytes: usize,
+    /// Bytes of applied entries kept in memory.
+    pub(crate) log_bytes: usize,
+    /// Reads that may wait for a round.
+    pub(crate) gathering_reads: usize,
+    pub(crate) election_ticks: u64,
+    /// Election timeouts that an append may take.
+    pub(crate) stalled_sync_timeouts: u32,
+    pub(crate) read_retry_ticks: u64,
+    pub(crate) snapshot_hold_ticks: u64,
+    pub(crate) removal_ticks: u64,
+}
+
+/// What a driver is made of.
+pub(crate) struct DriverParts {
+    pub(crate) raw: RawNode<LogStore>,
+    pub(crate) id: u64,
+    pub(crate) log: LogStore,
+    pub(crate) limits: Limits,
+    pub(crate) read_contexts: RequestIds,
+    pub(crate) published: Arc<Published>,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) observer: Arc<dyn Observer>,
 }
 
 pub(crate) struct Driver {
     id: u64,
     raw: RawNode<LogStore>,
     log: LogStore,
-    bounds: LogBounds,
+    limits: Limits,
     published: Arc<Published>,
     transport: Arc<dyn Transport>,
     observer: Arc<dyn Observer>,
-    /// Rounds under way, oldest first: context and who waits.
-    rounds: VecDeque<(u64, Vec<Done<u64>>)>,
-    next_round: u64,
+    /// Ticks since the start.
+    ticks: u64,
+    reads: ReadRounds,
+    transfers: Vec<Transfer>,
+    stall: StallWatch,
+    outgoing: OutgoingSnapshots,
+    /// Index of a snapshot that was saved while the log had to be kept.
+    unreleased: Option<u64>,
     /// Appends handed to the WAL thread and not answered yet.
     pub(crate) appends_in_flight: usize,
-    /// Committed entries handed to the apply thread and not answered yet, in messages.
+    /// Jobs handed to the apply thread and not answered yet.
     pub(crate) applies_in_flight: usize,
     leader: u64,
     /// The only voter does not wait for an election timeout.
     campaigns_at_once: bool,
+    /// Whether the configuration has this member.
+    is_member: bool,
+    /// The tick in which this removed member ends.
+    ends_at: Option<u64>,
+    fatal: Option<RaftError>,
 }
 
 impl Driver {
-    pub(crate) fn new(
-        raw: RawNode<LogStore>,
-        id: u64,
-        log: LogStore,
-        bounds: LogBounds,
-        published: Arc<Published>,
-        transport: Arc<dyn Transport>,
-        observer: Arc<dyn Observer>,
-    ) -> Self {
+    pub(crate) fn new(parts: DriverParts) -> Self {
+        let limits = parts.limits;
         Self {
-            id,
-            raw,
-            log,
-            bounds,
-            published,
-            transport,
-            observer,
-            rounds: VecDeque::new(),
-            next_round: 1,
+            id: parts.id,
+            raw: parts.raw,
+            log: parts.log,
+            limits,
+            published: parts.published,
+            transport: parts.transport,
+            observer: parts.observer,
+            ticks: 0,
+            reads: ReadRounds::new(
+                parts.read_contexts,
+                limits.gathering_reads,
+                limits.read_retry_ticks,
+            ),
+            transfers: Vec::new(),
+            stall: StallWatch::new(limits.stalled_sync_timeouts, limits.election_ticks),
+            outgoing: OutgoingSnapshots::new(limits.snapshot_hold_ticks),
+            unreleased: None,
             appends_in_flight: 0,
             applies_in_flight: 0,
-            leader: 0,
+            leader: NONE,
             campaigns_at_once: true,
+            is_member: false,
+            ends_at: None,
+            fatal: None,
         }
     }
 
     /// The error after which the core takes no further part.
     pub(crate) fn failure(&self) -> Option<&RaftError> {
-        self.raw.failure()
+        self.raw.failure().or(self.fatal.as_ref())
     }
 
     /// Takes the configuration of the start. With `early` the first election need not wait: the only
     /// voter campaigns as soon as it may, any other member has all but one of its ticks behind it.
-    pub(crate) fn start(&mut self, conf_state: &ConfState, early: bool, election_ticks: usize) {
+    pub(crate) fn start(&mut self, conf_state: &ConfState, early: bool) {
         self.campaigns_at_once = early;
         self.configuration_changed(conf_state);
         if early && conf_state.voters.len() > 1 {
-            for _ in 1..election_ticks {
+            for _ in 1..self.limits.election_ticks {
                 self.raw.tick();
             }
         }
@@ -109,7 +162,12 @@ impl Driver {
 
     /// Whether proposals and reads can be served: a leader is known.
     pub(crate) fn has_leader(&self) -> bool {
-        self.leader != 0
+        self.leader != NONE
+    }
+
+    /// Whether this member leads.
+    pub(crate) fn leads(&self) -> bool {
+        self.leader == self.id
     }
 
     /// Whether this member is the cluster's only voter.
@@ -122,44 +180,80 @@ impl Driver {
         !self.raw.has_ready()
     }
 
-    /// One tick of the logical clock.
-    pub(crate) fn tick(&mut self) {
-        self.raw.tick();
+    /// Whether this member was removed long enough ago to end.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ends_at.is_some_and(|at| self.ticks >= at)
     }
 
-    /// Handles what happened inside the member; these come before new requests.
-    pub(crate) fn inside(&mut self, event: Event) {
+    /// One tick of the logical clock.
+    pub(crate) fn tick(&mut self, work: &mut Work) {
+        self.ticks += 1;
+        self.raw.tick();
+        if let Some(context) = self.reads.repeat(self.ticks) {
+            self.raw.read_index(context);
+        }
+        self.settle_transfers();
+        self.watch_disk();
+        self.trim_log();
+        if self.unreleased.is_some() && !self.outgoing.hold(self.ticks) {
+            work.release = self.unreleased.take().map(|index| self.release(index));
+        }
+    }
+
+    /// This process did not run for at least an election timeout: others may have elected a leader
+    /// meanwhile. What rests on leading without asking anybody waits until a quorum has confirmed it.
+    pub(crate) fn was_paused(&mut self) {
+        if self.is_sole_voter() {
+            return;
+        }
+        self.published.is_confirmed.store(false, Ordering::SeqCst);
+        let published = Arc::clone(&self.published);
+        let confirm: Done<u64> = Box::new(move |answer| {
+            if answer.is_ok() {
+                published.is_confirmed.store(true, Ordering::SeqCst);
+            }
+        });
+        if self.leads() {
+            self.start_round(vec![confirm]);
+        }
+    }
+
+    /// Handles what happened inside the member, and messages; these come before new requests.
+    pub(crate) fn inside(&mut self, event: Event, work: &mut Work) {
         match event {
             Event::Appended { jobs, responses } => {
                 self.appends_in_flight -= jobs;
-                self.release(responses);
+                self.stall.answered(jobs);
+                self.release_responses(responses);
             }
             Event::Applied { jobs, responses } => {
                 self.applies_in_flight -= jobs;
-                self.release(responses);
+                self.release_responses(responses);
                 // The core does not campaign while a conf change waits to be applied: now it may.
                 self.campaign_alone();
             }
-            Event::ApplyConfChange { change, reply } => {
-                let conf_state = self.raw.apply_conf_change(change);
-                self.configuration_changed(&conf_state);
-                // The apply thread is gone only when the member stops.
-                let _gone = reply.send(conf_state);
+            Event::ApplyConfChange {
+                index,
+                change,
+                reply,
+            } => {
+                if let Some(conf_state) = self.apply_conf_change(index, &change) {
+                    // The apply thread is gone only when the member stops.
+                    let _gone = reply.send(conf_state);
+                }
             }
-            Event::SnapshotSaved { snapshot } => {
-                let index = snapshot.metadata.index;
-                self.log.set_snapshot(*snapshot);
-                self.log
-                    .compact(index, self.bounds.catch_up_entries, usize::MAX);
-                self.observer.snapshot_saved(index);
-            }
+            Event::SnapshotSaved { snapshot } => self.snapshot_saved(*snapshot, work),
             Event::Message(message) => self.step(*message),
-            outside => self.outside(std::iter::once(outside)),
+            Event::Unreachable { id } => self.raw.report_unreachable(id),
+            Event::SnapshotSent { id, ok } => self.snapshot_sent(id, ok),
+            Event::Progress { done } => done(Ok(ClusterProgress::of(&self.raw))),
+            Event::TransferLeader { to, done } => self.transfer_leader(to, done),
+            outside => self.outside(std::iter::once(outside), work),
         }
     }
 
     /// Handles requests: proposals that stand together enter the log as one batch.
-    pub(crate) fn outside(&mut self, events: impl IntoIterator<Item = Event>) {
+    pub(crate) fn outside(&mut self, events: impl IntoIterator<Item = Event>, work: &mut Work) {
         let mut ids = Vec::new();
         let mut batch = Vec::new();
         let mut reads = Vec::new();
@@ -178,8 +272,7 @@ impl Driver {
                             .map_err(|e| request_error(&e)),
                     );
                 }
-                Event::TransferLeader { to } => self.raw.transfer_leader(to),
-                inside => self.inside(inside),
+                inside => self.inside(inside, work),
             }
         }
         self.propose(ids, batch);
@@ -199,61 +292,96 @@ impl Driver {
                 self.publish();
             }
             for state in ready.read_states {
-                self.finish_round(&state.request_ctx, state.index);
+                self.reads.finish(&state.request_ctx, state.index);
             }
             let mut peers = Vec::new();
             for message in ready.messages {
                 match message.to {
-                    LOCAL_APPEND_THREAD => work.appends.push(message),
-                    LOCAL_APPLY_THREAD => work.applies.push(message),
+                    LOCAL_APPEND_THREAD => {
+                        if let Some(snapshot) = &message.snapshot {
+                            // Whoever writes it passes it on to the apply thread.
+                            self.applies_in_flight += 1;
+                            self.configuration_changed(&snapshot.metadata.conf_state);
+                        }
+                        work.appends.push(message);
+                    }
+                    LOCAL_APPLY_THREAD => work.applies.push(ApplyJob::Entries(message)),
+                    to if message.r#type == MessageType::MsgSnap as i32 => {
+                        self.outgoing.begin(to);
+                        work.applies.push(ApplyJob::Export(message));
+                    }
                     _ => peers.push(message),
                 }
             }
-            if !peers.is_empty() {
-                self.transport.send(peers);
+            self.send(peers);
+            if let Some(context) = self.reads.next(self.ticks) {
+                self.raw.read_index(context);
             }
         }
     }
 
+    /// Appends go to the WAL thread.
+    pub(crate) fn handed_to_wal(&mut self, appends: usize) {
+        self.appends_in_flight += appends;
+        self.stall.handed(self.ticks, appends);
+    }
+
     /// What waited for a local write: to this member it is stepped, to others it is sent.
-    pub(crate) fn release(&mut self, responses: Vec<Message>) {
-        let (own, peers): (Vec<_>, Vec<_>) = responses
+    pub(crate) fn release_responses(&mut self, responses: Vec<Message>) {
+        let (own, mut peers): (Vec<_>, Vec<_>) = responses
             .into_iter()
-            .partition(|m| m.to == self.id || m.to == 0);
+            .partition(|m| m.to == self.id || m.to == NONE);
         for message in own {
             self.step(message);
         }
-        if !peers.is_empty() {
-            self.transport.send(peers);
-        }
+        keep_last_acknowledgement(&mut peers);
+        self.send(peers);
     }
 
-    /// Shortens the log in memory behind what is applied, when it holds more bytes than it may.
-    pub(crate) fn trim_log(&self) {
-        // The only voter keeps next to nothing: there is nobody to catch up.
-        let bytes = if self.is_sole_voter() {
-            SOLE_VOTER_LOG_BYTES
-        } else {
-            self.bounds.bytes
-        };
-        if self.log.bytes() > bytes {
-            self.log
-                .compact(self.published.applied.get(), u64::MAX, bytes);
+    /// Makes a conf change of the log take effect; `None` when it cannot be carried out, which is fatal.
+    pub(crate) fn apply_conf_change(
+        &mut self,
+        index: u64,
+        change: &varve_proto::raftpb::ConfChangeV2,
+    ) -> Option<ConfState> {
+        match self.raw.apply_conf_change_at(index, change) {
+            Ok(conf_state) => {
+                self.configuration_changed(&conf_state);
+                Some(conf_state)
+            }
+            Err(error) => {
+                self.fatal.get_or_insert(error);
+                None
+            }
         }
     }
 
     /// Records the configuration that raft now runs with.
-    pub(crate) fn configuration_changed(&mut self, conf_state: &ConfState) {
+    fn configuration_changed(&mut self, conf_state: &ConfState) {
         let sole = conf_state.voters == [self.id] && conf_state.voters_outgoing.is_empty();
         self.published.is_sole_voter.store(sole, Ordering::SeqCst);
         let learner = conf_state.learners.contains(&self.id);
         self.published.is_learner.store(learner, Ordering::Relaxed);
+        let is_member = [
+            &conf_state.voters,
+            &conf_state.voters_outgoing,
+            &conf_state.learners,
+            &conf_state.learners_next,
+        ]
+        .iter()
+        .any(|ids| ids.contains(&self.id));
+        if self.is_member && !is_member && self.ends_at.is_none() {
+            tracing::warn!(node = self.id, "this member was removed from the cluster");
+            self.ends_at = Some(self.ticks + self.limits.removal_ticks);
+            self.observer.removed();
+        }
+        self.is_member = is_member;
         self.campaign_alone();
     }
 
     /// The only voter need not wait for a timeout: nobody else can lead.
     fn campaign_alone(&mut self) {
-        if !self.is_sole_voter() || self.leader != 0 || !self.campaigns_at_once {
+        if !self.is_sole_voter() || self.leader != NONE || !self.campaigns_at_once {
             return;
         }
         let result = self.raw.campaign();
@@ -267,15 +395,27 @@ impl Driver {
 
     /// Notes what the core did not take: a matter of course (a message of an old term, a peer that was
     /// removed), or fatal, which [`failure`](Self::failure) tells.
-    fn check(&self, result: Result<(), RaftError>, what: &'static str) {
+    fn check(&mut self, result: Result<(), RaftError>, what: &'static str) {
         if let Err(error) = result {
             tracing::debug!(node = self.id, %error, "{what}");
+            if error.is_fatal() {
+                self.fatal.get_or_insert(error);
+            }
+        }
+    }
+
+    fn send(&self, peers: Vec<Message>) {
+        if !peers.is_empty() {
+            self.transport.send(peers);
         }
     }
 
     fn propose(&mut self, ids: Vec<u64>, batch: Vec<Bytes>) {
         if batch.is_empty() {
             return;
+        }
+        if !self.leads() {
+            return self.forward(&ids, batch);
         }
         // A batch is refused whole (the bound on uncommitted bytes); each entry then tries alone.
         if batch.len() > 1 && self.raw.propose_batch(batch.clone()).is_ok() {
@@ -288,49 +428,179 @@ impl Driver {
         }
     }
 
+    /// Passes proposals on to the leader, in messages of bounded size. They are not sent again should the
+    /// leader not get them: nobody can tell that from an answer that was lost, and an entry that stands
+    /// in the log twice takes effect twice.
+    fn forward(&mut self, ids: &[u64], batch: Vec<Bytes>) {
+        let mut begin = 0;
+        let mut part: Vec<Bytes> = Vec::new();
+        let mut bytes = 0;
+        for (at, data) in batch.into_iter().enumerate() {
+            if bytes + data.len() > FORWARD_BYTES && !part.is_empty() {
+                self.forward_part(&ids[begin..at], std::mem::take(&mut part));
+                (begin, bytes) = (at, 0);
+            }
+            bytes += data.len();
+            part.push(data);
+        }
+        self.forward_part(&ids[begin..], part);
+    }
+
+    fn forward_part(&mut self, ids: &[u64], part: Vec<Bytes>) {
+        if self.raw.propose_batch(part).is_err() {
+            for id in ids {
+                self.observer.proposal_dropped(*id);
+            }
+        }
+    }
+
     fn start_round(&mut self, reads: Vec<Done<u64>>) {
         if reads.is_empty() {
             return;
         }
-        let round = self.next_round;
-        self.next_round += 1;
-        self.rounds.push_back((round, reads));
-        self.raw
-            .read_index(Bytes::copy_from_slice(&round.to_be_bytes()));
+        if let Some(context) = self.reads.begin(reads, self.ticks) {
+            self.raw.read_index(context);
+        }
     }
 
-    fn finish_round(&mut self, context: &[u8], index: u64) {
-        let Ok(context) = <[u8; 8]>::try_from(context) else {
-            return;
+    fn transfer_leader(&mut self, to: Option<u64>, done: Done<u64>) {
+        if !self.has_leader() {
+            return done(Err(RequestError::NoLeader));
+        }
+        if to.is_some_and(|to| to == self.leader) || (to.is_none() && !self.leads()) {
+            return done(Ok(self.leader));
+        }
+        let target = match to {
+            Some(to) if self.leads() => self.is_voter(to).then_some(to),
+            Some(to) => Some(to),
+            None => best_successor(&self.raw),
         };
-        let round = u64::from_be_bytes(context);
-        // An index that serves this round serves every earlier one, whose answer may have been lost.
-        while self.rounds.front().is_some_and(|(r, _)| *r <= round) {
-            let Some((_, waiting)) = self.rounds.pop_front() else {
-                break;
-            };
-            for done in waiting {
-                done(Ok(index));
+        let Some(target) = target else {
+            return done(Err(RequestError::NoTransferee));
+        };
+        self.raw.transfer_leader(target);
+        // The core gives up after one election timeout; another one may pass before the news is here.
+        let deadline = self.ticks + 2 * self.limits.election_ticks;
+        self.transfers.push(Transfer::new(to, deadline, done));
+    }
+
+    fn is_voter(&self, id: u64) -> bool {
+        self.raw
+            .status()
+            .progress
+            .get(id)
+            .is_some_and(|p| !p.is_learner)
+    }
+
+    fn settle_transfers(&mut self) {
+        let (own, leader, tick) = (self.id, self.leader, self.ticks);
+        let mut at = 0;
+        while let Some(transfer) = self.transfers.get(at) {
+            match transfer.outcome(own, leader, tick) {
+                Some(outcome) => self.transfers.swap_remove(at).finish(outcome),
+                None => at += 1,
             }
         }
+    }
+
+    /// A leader whose disk does not answer hands over.
+    fn watch_disk(&mut self) {
+        let Some(ticks) = self.stall.stalled(self.ticks) else {
+            return;
+        };
+        let successor = if self.leads() {
+            best_successor(&self.raw)
+        } else {
+            None
+        };
+        tracing::warn!(
+            node = self.id,
+            ticks,
+            successor = %format_args!("{:x}", successor.unwrap_or(NONE)),
+            "the disk has not completed a log write for more than the election timeout"
+        );
+        if let Some(successor) = successor {
+            self.raw.transfer_leader(successor);
+        }
+    }
+
+    fn snapshot_saved(&mut self, snapshot: Snapshot, work: &mut Work) {
+        let index = snapshot.metadata.index;
+        self.log.set_snapshot(snapshot);
+        if self.outgoing.hold(self.ticks) {
+            tracing::info!(
+                index,
+                "the log is kept: a snapshot is on its way to a member"
+            );
+            self.unreleased = Some(index);
+        } else {
+            work.release = Some(self.release(index));
+        }
+        self.observer.snapshot_saved(index);
+    }
+
+    /// Gives up the log behind a saved snapshot, but for what lagging members may need; up to where.
+    fn release(&self, snapshot_index: u64) -> u64 {
+        let keep = self.limits.catch_up_entries;
+        self.log.release_to(snapshot_index.saturating_sub(keep))
+    }
+
+    fn snapshot_sent(&mut self, id: u64, ok: bool) {
+        if !self.outgoing.end(id, self.ticks) {
+            return;
+        }
+        let status = if ok {
+            SnapshotStatus::Finish
+        } else {
+            SnapshotStatus::Failure
+        };
+        self.raw.report_snapshot(id, status);
+    }
+
+    /// Keeps the applied part of the log in memory within its bounds.
+    fn trim_log(&self) {
+        let bytes = if self.is_sole_voter() {
+            SOLE_VOTER_LOG_BYTES
+        } else {
+            self.limits.log_bytes
+        };
+        self.log.trim(self.published.applied.get(), bytes);
     }
 
     fn publish(&mut self) {
         let status = self.raw.basic_status();
         let published = &self.published;
         published.term.store(status.term, Ordering::SeqCst);
-        published
-            .is_leader
-            .store(status.role == StateRole::Leader, Ordering::SeqCst);
+        let leads = status.role == StateRole::Leader;
+        if leads && !published.is_leader.load(Ordering::Relaxed) {
+            // A quorum has just elected it.
+            published.is_confirmed.store(true, Ordering::SeqCst);
+        }
+        published.is_leader.store(leads, Ordering::SeqCst);
         published.leader.store(status.lead, Ordering::Relaxed);
         if status.lead != self.leader {
             self.leader = status.lead;
             self.observer.leader_changed(status.lead, status.term);
-            for (_, waiting) in self.rounds.drain(..) {
-                for done in waiting {
-                    done(Err(RequestError::LeaderChanged));
-                }
-            }
+            self.reads.fail(RequestError::LeaderChanged);
+            self.settle_transfers();
+        }
+    }
+}
+
+/// Of several acknowledgements to one member the last says it all, if none is a refusal.
+fn keep_last_acknowledgement(messages: &mut Vec<Message>) {
+    let is_ack = |m: &Message| m.r#type == MessageType::MsgAppResp as i32 && !m.reject;
+    let mut at = 0;
+    while at < messages.len() {
+        let m = &messages[at];
+        let later = is_ack(m)
+            && messages[at + 1..]
+                .iter()
+                .any(|n| is_ack(n) && n.to == m.to && n.term == m.term && n.index >= m.index);
+        if later {
+            messages.remove(at);
+        } else {
+            at += 1;
         }
     }
 }
@@ -342,17 +612,19 @@ fn request_error(error: &RaftError) -> RequestError {
     }
 }
 
-/// The responses that an append or apply message carries for when it is done.
-pub(crate) fn take_responses(messages: &mut [Message]) -> Vec<Message> {
-    debug_assert!(
-        messages
-            .iter()
-            .all(|m| m.r#type == MessageType::MsgStorageAppend as i32
-                || m.r#type == MessageType::MsgStorageApply as i32),
-        "only local storage messages carry responses"
-    );
+/// The responses that append and apply messages carry for when they are done.
+pub(crate) fn take_responses<'a>(
+    messages: impl IntoIterator<Item = &'a mut Message>,
+) -> Vec<Message> {
     messages
-        .iter_mut()
-        .flat_map(|m| std::mem::take(&mut m.responses))
+        .into_iter()
+        .flat_map(|m| {
+            debug_assert!(
+                m.r#type == MessageType::MsgStorageAppend as i32
+                    || m.r#type == MessageType::MsgStorageApply as i32,
+                "only local storage messages carry responses"
+            );
+            std::mem::take(&mut m.responses)
+        })
         .collect()
 }

@@ -41,6 +41,20 @@ pub enum Error {
         /// The log's directory.
         dir: PathBuf,
     },
+    /// The log belongs to a member that the initial cluster does not have.
+    #[error(
+        "{}: the log belongs to member {node_id:x} of cluster {cluster_id:x}, which is not in the initial \
+         cluster",
+        dir.display()
+    )]
+    NotInitialMember {
+        /// The log's directory.
+        dir: PathBuf,
+        /// The member's id, in the log's metadata.
+        node_id: u64,
+        /// The cluster's id, in the log's metadata.
+        cluster_id: u64,
+    },
     /// A thread could not be started.
     #[error("could not start a thread: {0}")]
     Thread(#[source] std::io::Error),
@@ -59,6 +73,15 @@ pub enum RequestError {
     /// The leader changed, or there is none, before the request was served.
     #[error("leader changed")]
     LeaderChanged,
+    /// No leader is known.
+    #[error("no leader")]
+    NoLeader,
+    /// The member that should take over is no voter, or there is none that could.
+    #[error("no member can take over")]
+    NoTransferee,
+    /// The other member did not take over in time; this one goes on leading.
+    #[error("leadership was not handed over in time")]
+    TransferTimedOut,
     /// The change was refused by the consensus core (one is in progress already).
     #[error("proposal dropped")]
     Dropped,

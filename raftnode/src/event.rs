@@ -1,8 +1,9 @@
-//! What the raft thread is told.
+//! What the raft thread is told, and what it tells the apply and the snapshot thread.
 use bytes::Bytes;
 use varve_proto::raftpb::{ConfChange, ConfChangeV2, ConfState, Message, Snapshot};
 
 use crate::error::RequestError;
+use crate::progress::ClusterProgress;
 use crate::state_machine::Fatal;
 
 /// Called with the outcome of a request, on a thread of the member: it must return soon.
@@ -15,22 +16,29 @@ pub(crate) enum Event {
     ProposeConfChange { change: ConfChange, done: Done<()> },
     /// Wants an index that covers everything committed before now.
     ReadIndex { done: Done<u64> },
-    /// Hands leadership over.
-    TransferLeader { to: u64 },
+    /// Hands leadership over; called back with the new leader.
+    TransferLeader { to: Option<u64>, done: Done<u64> },
+    /// Wants to know how far the members are.
+    Progress { done: Done<ClusterProgress> },
     /// From a peer.
     Message(Box<Message>),
+    /// The transport lost something to this member.
+    Unreachable { id: u64 },
+    /// The outcome of a snapshot that was sent to this member.
+    SnapshotSent { id: u64, ok: bool },
     /// An append is durable; these may go out now.
     Appended {
         jobs: usize,
         responses: Vec<Message>,
     },
-    /// Committed entries were applied.
+    /// Jobs of the apply thread are done.
     Applied {
         jobs: usize,
         responses: Vec<Message>,
     },
     /// The apply thread met a conf change and waits for the configuration after it.
     ApplyConfChange {
+        index: u64,
         change: ConfChangeV2,
         reply: std::sync::mpsc::SyncSender<ConfState>,
     },
@@ -40,4 +48,15 @@ pub(crate) enum Event {
     Failed(Fatal),
     /// Clean stop.
     Stop,
+}
+
+/// What the apply thread does, in order.
+#[derive(Debug)]
+pub(crate) enum ApplyJob {
+    /// A `MsgStorageApply`.
+    Entries(Message),
+    /// A snapshot from the leader, whose file and record are durable.
+    Restore(Snapshot),
+    /// A `MsgSnap` that lacks its content.
+    Export(Message),
 }

@@ -12,6 +12,7 @@
 mod applied;
 mod apply_thread;
 mod bootstrap;
+mod clock;
 mod driver;
 mod error;
 mod event;
@@ -20,10 +21,13 @@ mod log_writer;
 mod mailbox;
 pub mod membership;
 mod node;
+mod progress;
 mod request_id;
+mod roles;
 mod snapshotter;
 mod state_machine;
 mod status;
+mod stepper;
 mod threads;
 
 pub use applied::AppliedIndex;
@@ -32,8 +36,11 @@ pub use error::{Error, RequestError, Result};
 pub use event::Done;
 pub use log_store::LogStore;
 pub use node::{Node, NodeConfig};
+pub use progress::{ClusterProgress, MemberProgress};
 pub use request_id::RequestIds;
 pub use state_machine::{
-    Fatal, NoPeers, Observer, PendingSnapshot, Reconfigure, StateMachine, Transport, WalWrite,
+    Fatal, NoPeers, Observer, PendingSnapshot, Reconfigure, StateExport, StateMachine, Transport,
+    WalWrite,
 };
 pub use status::{Published, Status};
+pub use stepper::{Role, Stepper};

@@ -5,18 +5,22 @@
 //!
 //! # Invariants
 //! 1. Entries are visible in [`LogStore`] only after they are durable.
-//! 2. A hard state in which only the commit index moved is not written by itself: losing it loses
+//! 2. A received snapshot is written in the order in which a crash between any two steps leaves a directory
+//!    that boots: its `.snap` file, its record, and only then the hard state whose commit index makes the
+//!    record count. (Its database was durable before the core was told.)
+//! 3. A hard state in which only the commit index moved is not written by itself: losing it loses
 //!    nothing, since the leader commits again. It goes out with the next batch, and always before a
 //!    snapshot record, because a reader trusts only snapshots at or below the last commit it finds.
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use varve_proto::raftpb::{HardState, Message};
+use varve_proto::raftpb::{HardState, Message, Snapshot};
 use varve_proto::walpb;
+use varve_snap::Snapshotter;
 use varve_wal::Appender;
 
 use crate::log_store::LogStore;
-use crate::state_machine::WalWrite;
+use crate::state_machine::{Fatal, WalWrite};
 
 /// What the raft thread wants written.
 pub(crate) type AppendJob = Message;
@@ -35,6 +39,21 @@ struct Inner {
 pub(crate) struct LogWriter {
     inner: Mutex<Inner>,
     log: LogStore,
+    snapshotter: Snapshotter,
+}
+
+impl Inner {
+    /// The state that was put off, for a log that ends at `end`. It may be ahead of the log: others commit
+    /// what is still to be written here. A commit index behind the end would keep the log from opening, so
+    /// as much of it as fits is taken and the rest stays.
+    fn take_unwritten(&mut self, end: u64) -> Option<HardState> {
+        let mut state = self.unwritten.take()?;
+        if state.commit > end {
+            self.unwritten = Some(state);
+            state.commit = end.max(self.written.commit);
+        }
+        (state != self.written).then_some(state)
+    }
 }
 
 /// The hard state that an append carries, if it carries one.
@@ -47,8 +66,22 @@ fn hard_state_of(job: &AppendJob) -> Option<HardState> {
     (state != HardState::default()).then_some(state)
 }
 
+/// What the log says of a snapshot.
+fn record_of(snapshot: &Snapshot) -> walpb::Snapshot {
+    walpb::Snapshot {
+        index: snapshot.metadata.index,
+        term: snapshot.metadata.term,
+        conf_state: Some(snapshot.metadata.conf_state.clone()),
+    }
+}
+
 impl LogWriter {
-    pub(crate) fn new(appender: Appender, log: LogStore, written: HardState) -> Self {
+    pub(crate) fn new(
+        appender: Appender,
+        log: LogStore,
+        snapshotter: Snapshotter,
+        written: HardState,
+    ) -> Self {
         Self {
             inner: Mutex::new(Inner {
                 appender,
@@ -56,6 +89,7 @@ impl LogWriter {
                 unwritten: None,
             }),
             log,
+            snapshotter,
         }
     }
 
@@ -77,13 +111,18 @@ impl LogWriter {
     }
 
     /// Writes the jobs in order and syncs once. The log store has them afterwards.
-    pub(crate) fn write(&self, jobs: &[AppendJob]) -> Result<WalWrite, varve_wal::Error> {
+    pub(crate) fn write(&self, jobs: &[AppendJob]) -> Result<WalWrite, Fatal> {
         let start = Instant::now();
         let mut stats = WalWrite::default();
         let mut inner = self.inner.lock();
         let mut sync = false;
         let mut latest = None;
         for (at, job) in jobs.iter().enumerate() {
+            if let Some(snapshot) = &job.snapshot {
+                self.snapshotter.save(snapshot)?;
+                inner.appender.save_snapshot(&record_of(snapshot))?;
+                sync = true;
+            }
             let state = hard_state_of(job);
             if let Some(state) = &state {
                 sync |= state.term != inner.written.term || state.vote != inner.written.vote;
@@ -91,7 +130,11 @@ impl LogWriter {
                 inner.unwritten = None;
             }
             sync |= !job.entries.is_empty();
-            let state = state.or_else(|| inner.unwritten.take());
+            let end = job
+                .entries
+                .last()
+                .map_or_else(|| inner.appender.last_index(), |e| e.index);
+            let state = state.or_else(|| inner.take_unwritten(end));
             let last = at + 1 == jobs.len();
             let saved = inner
                 .appender
@@ -104,6 +147,9 @@ impl LogWriter {
         }
         drop(inner);
         for job in jobs {
+            if let Some(snapshot) = &job.snapshot {
+                self.log.restore(snapshot.clone());
+            }
             self.log.append(&job.entries);
         }
         if let Some(state) = latest {
@@ -114,22 +160,28 @@ impl LogWriter {
         Ok(stats)
     }
 
-    /// Writes a snapshot record, durable on return, and lets go of the segments before it.
-    pub(crate) fn save_snapshot(&self, snapshot: &walpb::Snapshot) -> Result<(), varve_wal::Error> {
+    /// Writes the record of a snapshot whose file is durable; durable on return.
+    pub(crate) fn save_snapshot(&self, snapshot: &Snapshot) -> Result<(), varve_wal::Error> {
         let mut inner = self.inner.lock();
-        let mut state = inner.unwritten.take().unwrap_or(inner.written);
+        let end = inner.appender.last_index();
+        let mut state = inner.take_unwritten(end).unwrap_or(inner.written);
         // Everything in a snapshot was committed.
-        state.commit = state.commit.max(snapshot.index);
+        state.commit = state.commit.max(snapshot.metadata.index);
         inner.appender.save(Some(&state), &[], false)?;
         inner.written = state;
-        inner.appender.save_snapshot(snapshot)?;
-        inner.appender.release_to(snapshot.index)
+        inner.appender.save_snapshot(&record_of(snapshot))
+    }
+
+    /// Lets go of the segments that hold nothing behind this index, so that a purge may remove them.
+    pub(crate) fn release_to(&self, index: u64) -> Result<(), varve_wal::Error> {
+        self.inner.lock().appender.release_to(index)
     }
 
     /// Writes what was put off and syncs: a clean stop.
     pub(crate) fn flush(&self) -> Result<(), varve_wal::Error> {
         let mut inner = self.inner.lock();
-        if let Some(state) = inner.unwritten.take() {
+        let end = inner.appender.last_index();
+        if let Some(state) = inner.take_unwritten(end) {
             inner.appender.save(Some(&state), &[], false)?;
             inner.written = state;
         }

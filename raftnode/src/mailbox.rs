@@ -33,11 +33,19 @@ pub(crate) struct Mailbox<T> {
     lanes: Mutex<Lanes<T>>,
     arrived: Condvar,
     outside_limit: usize,
+    /// Bound on the inside lane for what comes from elsewhere.
+    inside_limit: usize,
 }
 
 impl<T> Mailbox<T> {
     /// A queue whose outside lane takes at most `outside_limit` items.
     pub(crate) fn new(outside_limit: usize) -> Self {
+        Self::with_inside_limit(outside_limit, 0)
+    }
+
+    /// A queue that also takes [`offer_inside`](Self::offer_inside) while fewer than `inside_limit` items
+    /// stand in the inside lane.
+    pub(crate) fn with_inside_limit(outside_limit: usize, inside_limit: usize) -> Self {
         Self {
             lanes: Mutex::new(Lanes {
                 inside: Vec::new(),
@@ -47,6 +55,7 @@ impl<T> Mailbox<T> {
             }),
             arrived: Condvar::new(),
             outside_limit,
+            inside_limit,
         }
     }
 
@@ -60,6 +69,20 @@ impl<T> Mailbox<T> {
             return Err(Refused::Full);
         }
         lanes.outside.push(item);
+        self.wake(lanes);
+        Ok(())
+    }
+
+    /// Adds work that must not wait for the outside lane, such as messages, but may be refused.
+    pub(crate) fn offer_inside(&self, item: T) -> Result<(), Refused> {
+        let mut lanes = self.lanes.lock();
+        if lanes.closed {
+            return Err(Refused::Closed);
+        }
+        if lanes.inside.len() >= self.inside_limit {
+            return Err(Refused::Full);
+        }
+        lanes.inside.push(item);
         self.wake(lanes);
         Ok(())
     }
@@ -125,6 +148,21 @@ impl<T> Mailbox<T> {
         if take_outside {
             std::mem::swap(&mut lanes.outside, outside);
         }
+    }
+
+    /// Moves what waits into `inside` and `outside` without sleeping.
+    pub(crate) fn take(&self, inside: &mut Vec<T>, outside: &mut Vec<T>, take_outside: bool) {
+        let mut lanes = self.lanes.lock();
+        inside.append(&mut lanes.inside);
+        if take_outside {
+            outside.append(&mut lanes.outside);
+        }
+    }
+
+    /// How many items wait, inside and outside.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        let lanes = self.lanes.lock();
+        (lanes.inside.len(), lanes.outside.len())
     }
 
     /// Refuses everything from now on, hands back what still waits, and wakes the consumer.

@@ -8,20 +8,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use varve_proto::raftpb::{ConfChange, Message};
-use varve_raft::{Config as RaftConfig, RawNode, ReadOnlyOption, SeededJitter};
+use varve_proto::raftpb::{ConfChange, Message, MessageType};
 
-use crate::apply_thread::{ApplyThread, ApplyWork};
 use crate::bootstrap::Bootstrapped;
-use crate::driver::{Driver, LogBounds};
+use crate::clock::Clock;
 use crate::error::{Error, RequestError, Result};
 use crate::event::{Done, Event};
-use crate::log_writer::LogWriter;
 use crate::mailbox::{Mailbox, Refused};
-use crate::snapshotter::{Job as SnapshotJob, SnapshotThread};
+use crate::progress::ClusterProgress;
+use crate::roles::Roles;
 use crate::state_machine::{Observer, StateMachine, Transport};
 use crate::status::{Published, Status};
-use crate::threads::{RaftThread, WalThread};
 
 /// How a member runs.
 #[derive(Clone, Debug)]
@@ -39,7 +36,7 @@ pub struct NodeConfig {
     pub snapshot_count: u64,
     /// Entries kept behind a snapshot for followers that lag.
     pub catch_up_entries: u64,
-    /// Bytes of applied entries kept in memory, whatever `catch_up_entries` says.
+    /// Bytes of applied entries kept in memory; followers that need older ones get them from the WAL.
     pub log_bytes: usize,
     /// Requests that may wait for the raft thread. Beyond it a client is told to come back: with some
     /// 300 bytes a request this is a few megabytes, and more than one disk sync can take.
@@ -50,6 +47,10 @@ pub struct NodeConfig {
     pub max_snapshots: usize,
     /// Seed of the election jitter.
     pub jitter_seed: u64,
+    /// Unix time of this start in milliseconds: makes the names of read rounds unique across restarts.
+    pub started_unix_ms: u64,
+    /// A leader whose log write takes longer than this many election timeouts hands over; 0: never.
+    pub stalled_sync_timeouts: u32,
 }
 
 /// A handle on a running member; clones share it.
@@ -82,100 +83,33 @@ impl Node {
         transport: Arc<dyn Transport>,
         observer: Arc<dyn Observer>,
     ) -> Result<Self> {
-        let id = boot.node_id;
-        let published = Arc::new(Published::default());
-        published.applied.advance(boot.snapshot_index);
-        let raw = RawNode::new(
-            raft_config(id, boot.snapshot_index, config),
-            boot.log.clone(),
-        )
-        .map_err(|e| Error::Raft(e.to_string()))?;
-
-        let raft = Arc::new(Mailbox::new(config.max_waiting_requests));
-        // Jobs for the WAL and the apply thread are bounded by what raft lets be in flight: uncommitted
-        // bytes and bytes being applied. So they use the inside lane, and the outside lane takes none.
-        let wal_jobs = Arc::new(Mailbox::new(0));
-        let apply_jobs = Arc::new(Mailbox::new(0));
-        let snapshot_jobs: Arc<Mailbox<SnapshotJob>> = Arc::new(Mailbox::new(0));
-        let writer = Arc::new(LogWriter::new(
-            boot.appender,
-            boot.log.clone(),
-            boot.hard_state,
-        ));
-
-        let bounds = LogBounds {
-            catch_up_entries: config.catch_up_entries,
-            bytes: config.log_bytes,
-        };
-        let mut driver = Driver::new(
-            raw,
-            id,
-            boot.log,
-            bounds,
-            Arc::clone(&published),
-            transport,
-            Arc::clone(&observer),
-        );
-        driver.start(
-            &boot.conf_state,
-            config.advance_first_election,
-            config.election_ticks,
-        );
-
-        let apply = Arc::new(Mutex::new(ApplyWork {
-            state_machine,
-            published: Arc::clone(&published),
-            snapshot_jobs: Arc::clone(&snapshot_jobs),
-            snapshot_count: config.snapshot_count,
-            snapshot_index: boot.snapshot_index,
-            conf_state: boot.conf_state,
-        }));
-        let raft_thread = RaftThread {
-            driver,
-            events: Arc::clone(&raft),
-            wal_jobs: Arc::clone(&wal_jobs),
-            apply_jobs: Arc::clone(&apply_jobs),
-            snapshot_jobs: Arc::clone(&snapshot_jobs),
-            writer: Arc::clone(&writer),
-            apply: Arc::clone(&apply),
-            observer: Arc::clone(&observer),
-            tick: config.tick,
-            election_ticks: config.election_ticks,
-        };
-        let wal_thread = WalThread {
-            jobs: wal_jobs,
-            writer: Arc::clone(&writer),
-            raft: Arc::clone(&raft),
-            observer: Arc::clone(&observer),
-        };
-        let apply_thread = ApplyThread {
-            jobs: apply_jobs,
-            work: apply,
-            raft: Arc::clone(&raft),
-        };
-        let snapshot_thread = SnapshotThread {
-            jobs: snapshot_jobs,
-            snapshotter: boot.snapshotter,
-            writer,
-            raft: Arc::clone(&raft),
-            fs: boot.fs,
-            wal_dir: boot.wal_dir,
-            max_wals: config.max_wals,
-            max_snapshots: config.max_snapshots,
-        };
-        let threads = vec![
-            spawn("raft", move || raft_thread.run())?,
-            spawn("wal", move || wal_thread.run())?,
-            spawn("apply", move || apply_thread.run())?,
-            spawn("snapshot", move || snapshot_thread.run())?,
+        let clock = Clock::system();
+        let roles = Roles::new(boot, config, state_machine, transport, observer, clock)?;
+        let node = Self::over(&roles);
+        let Roles {
+            raft,
+            wal,
+            apply,
+            snapshot,
+        } = roles;
+        *node.shared.threads.lock() = vec![
+            spawn("raft", move || raft.run())?,
+            spawn("wal", move || wal.run())?,
+            spawn("apply", move || apply.run())?,
+            spawn("snapshot", move || snapshot.run())?,
         ];
-        Ok(Self {
+        Ok(node)
+    }
+
+    /// A handle on roles that somebody else runs.
+    pub(crate) fn over(roles: &Roles) -> Self {
+        Self {
             shared: Arc::new(Shared {
-                raft,
-                published,
-                threads: Mutex::new(threads),
+                raft: Arc::clone(&roles.raft.events),
+                published: Arc::clone(&roles.raft.published),
+                threads: Mutex::new(Vec::new()),
             }),
-        })
+        }
     }
 
     /// Proposes a normal entry. `id` comes back through [`Observer::proposal_dropped`] if it never
@@ -198,14 +132,57 @@ impl Node {
         self.offer(Event::ReadIndex { done })
     }
 
-    /// Hands leadership to another voter.
-    pub fn transfer_leader(&self, to: u64) -> std::result::Result<(), RequestError> {
-        self.offer(Event::TransferLeader { to })
+    /// Hands leadership to the voter `to`, or without a wish to the voter that can take over soonest; calls
+    /// back with the new leader.
+    ///
+    /// # Errors
+    /// To `done`: [`RequestError::NoLeader`], [`RequestError::NoTransferee`] for a member that is no voter
+    /// or when there is none, [`RequestError::TransferTimedOut`] after two election timeouts.
+    pub fn transfer_leader(
+        &self,
+        to: Option<u64>,
+        done: Done<u64>,
+    ) -> std::result::Result<(), RequestError> {
+        self.offer_inside(Event::TransferLeader { to, done })
     }
 
-    /// Hands over a message from a peer.
+    /// Hands over a message from a peer. One that is refused may be dropped, as if it had been lost.
     pub fn receive(&self, message: Message) -> std::result::Result<(), RequestError> {
-        self.offer(Event::Message(Box::new(message)))
+        let waits = message.r#type == MessageType::MsgProp as i32;
+        let event = Event::Message(Box::new(message));
+        // A proposal that was passed on here waits for a leader, like one of this member.
+        if waits {
+            self.offer(event)
+        } else {
+            self.offer_inside(event)
+        }
+    }
+
+    /// The transport could not deliver something to this member.
+    pub fn report_unreachable(&self, id: u64) {
+        // Advice only: raft finds out by itself if it is lost.
+        let _full = self.offer_inside(Event::Unreachable { id });
+    }
+
+    /// What became of the snapshot that was sent to this member; due once for each
+    /// [`Transport::send_snapshot`].
+    pub fn report_snapshot(&self, id: u64, ok: bool) {
+        self.shared.raft.push(Event::SnapshotSent { id, ok });
+    }
+
+    /// Asks how far the members are; only their leader knows.
+    pub fn progress(&self, done: Done<ClusterProgress>) -> std::result::Result<(), RequestError> {
+        self.offer_inside(Event::Progress { done })
+    }
+
+    /// Time since the last tick of the raft thread.
+    pub fn tick_age(&self) -> Duration {
+        self.published().tick_age()
+    }
+
+    /// Whether this member leads and has not stood still; see [`Published::is_leader_fresh`].
+    pub fn is_leader_fresh(&self) -> bool {
+        self.published().is_leader_fresh()
     }
 
     /// The figures of this member.
@@ -231,13 +208,18 @@ impl Node {
     }
 
     fn offer(&self, event: Event) -> std::result::Result<(), RequestError> {
-        self.shared
-            .raft
-            .offer(event)
-            .map_err(|refused| match refused {
-                Refused::Full => RequestError::TooMany,
-                Refused::Closed => RequestError::Stopped,
-            })
+        self.shared.raft.offer(event).map_err(request_error)
+    }
+
+    fn offer_inside(&self, event: Event) -> std::result::Result<(), RequestError> {
+        self.shared.raft.offer_inside(event).map_err(request_error)
+    }
+}
+
+fn request_error(refused: Refused) -> RequestError {
+    match refused {
+        Refused::Full => RequestError::TooMany,
+        Refused::Closed => RequestError::Stopped,
     }
 }
 
@@ -246,25 +228,4 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
         .name(name.to_owned())
         .spawn(run)
         .map_err(Error::Thread)
-}
-
-/// The limits etcd runs raft with (etcd `server/etcdserver/{bootstrap,raft}.go`), and asynchronous
-/// storage writes.
-fn raft_config(id: u64, applied: u64, config: &NodeConfig) -> RaftConfig {
-    RaftConfig {
-        id,
-        election_tick: config.election_ticks,
-        heartbeat_tick: 1,
-        applied,
-        async_storage_writes: true,
-        max_size_per_msg: 1 << 20,
-        max_committed_size_per_ready: 4 << 20,
-        max_uncommitted_entries_size: 1 << 30,
-        max_inflight_msgs: 512,
-        check_quorum: true,
-        pre_vote: config.pre_vote,
-        read_only_option: ReadOnlyOption::Safe,
-        jitter: Box::new(SeededJitter::new(config.jitter_seed)),
-        ..RaftConfig::new(id)
-    }
 }

@@ -3,12 +3,11 @@
 //! # Failure model
 //! The steps are ordered so that a crash between any two leaves a directory that boots: the state
 //! itself is durable first, then the `.snap` file, then the WAL record that makes it count, and only
-//! then segments and older snapshots are released.
+//! then, when the raft thread has given up that part of the log, segments are released.
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use varve_proto::raftpb::Snapshot;
-use varve_proto::walpb;
 use varve_snap::Snapshotter;
 use varve_vfs::DynFs;
 
@@ -17,9 +16,15 @@ use crate::log_writer::LogWriter;
 use crate::mailbox::Mailbox;
 use crate::state_machine::Fatal;
 
-pub(crate) struct Job {
-    pub(crate) snapshot: Snapshot,
-    pub(crate) make_durable: Box<dyn FnOnce() -> Result<(), Fatal> + Send>,
+/// What the snapshot thread does, in order.
+pub(crate) enum Job {
+    /// A snapshot that is to be saved.
+    Save {
+        snapshot: Snapshot,
+        make_durable: Box<dyn FnOnce() -> Result<(), Fatal> + Send>,
+    },
+    /// The log up to this index is no longer needed.
+    Release { index: u64 },
 }
 
 pub(crate) struct SnapshotThread {
@@ -41,32 +46,49 @@ impl SnapshotThread {
             if jobs.is_empty() {
                 return;
             }
-            for job in jobs.drain(..) {
-                if let Err(error) = self.save(job) {
-                    return self.raft.push(Event::Failed(error));
-                }
+            if let Err(error) = self.work_off(&mut jobs) {
+                return self.raft.push(Event::Failed(error));
             }
         }
     }
 
-    fn save(&self, job: Job) -> Result<(), Fatal> {
-        let metadata = job.snapshot.metadata.clone();
-        (job.make_durable)()?;
-        self.snapshotter.save(&job.snapshot)?;
-        self.writer.save_snapshot(&walpb::Snapshot {
-            index: metadata.index,
-            term: metadata.term,
-            conf_state: Some(metadata.conf_state),
-        })?;
-        self.snapshotter.release_snap_dbs(metadata.index)?;
-        self.raft.push(Event::SnapshotSaved {
-            snapshot: Box::new(job.snapshot),
-        });
-        if self.max_wals > 0 {
-            varve_wal::purge(&self.fs, &self.wal_dir, self.max_wals)?;
+    /// Does jobs, in order.
+    pub(crate) fn work_off(&self, jobs: &mut Vec<Job>) -> Result<(), Fatal> {
+        for job in jobs.drain(..) {
+            match job {
+                Job::Save {
+                    snapshot,
+                    make_durable,
+                } => self.save(snapshot, make_durable)?,
+                Job::Release { index } => self.release(index)?,
+            }
         }
+        Ok(())
+    }
+
+    fn save(
+        &self,
+        snapshot: Snapshot,
+        make_durable: Box<dyn FnOnce() -> Result<(), Fatal> + Send>,
+    ) -> Result<(), Fatal> {
+        let index = snapshot.metadata.index;
+        make_durable()?;
+        self.snapshotter.save(&snapshot)?;
+        self.writer.save_snapshot(&snapshot)?;
+        self.snapshotter.release_snap_dbs(index)?;
         if self.max_snapshots > 0 {
             self.snapshotter.purge(self.max_snapshots)?;
+        }
+        self.raft.push(Event::SnapshotSaved {
+            snapshot: Box::new(snapshot),
+        });
+        Ok(())
+    }
+
+    fn release(&self, index: u64) -> Result<(), Fatal> {
+        self.writer.release_to(index)?;
+        if self.max_wals > 0 {
+            varve_wal::purge(&self.fs, &self.wal_dir, self.max_wals)?;
         }
         Ok(())
     }

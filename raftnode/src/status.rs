@@ -1,11 +1,20 @@
 //! What other threads may know of the raft thread, without asking it.
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::applied::AppliedIndex;
+use crate::clock::Clock;
+
+/// Ticks within which a leader counts as one that runs. Source: etcd
+/// `server/etcdserver/server.go` (`ensureLeadership`).
+const FRESH_TICKS: u32 = 3;
 
 /// Published by the raft and the apply thread, read by everybody.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Published {
+    clock: Arc<Clock>,
+    tick: Duration,
     pub(crate) applied: AppliedIndex,
     /// Term of the last applied entry.
     pub(crate) applied_term: AtomicU64,
@@ -16,6 +25,10 @@ pub struct Published {
     pub(crate) is_learner: AtomicBool,
     /// The configuration has one voter, this member.
     pub(crate) is_sole_voter: AtomicBool,
+    /// A quorum has confirmed that this member leads since the process last stood still.
+    pub(crate) is_confirmed: AtomicBool,
+    /// When the last tick was, in nanoseconds since the start.
+    last_tick: AtomicU64,
 }
 
 /// A copy of the figures; each is right by itself, they are not read at one instant.
@@ -36,6 +49,51 @@ pub struct Status {
 }
 
 impl Published {
+    pub(crate) fn new(clock: Arc<Clock>, tick: Duration) -> Self {
+        Self {
+            clock,
+            tick,
+            applied: AppliedIndex::default(),
+            applied_term: AtomicU64::default(),
+            term: AtomicU64::default(),
+            commit: AtomicU64::default(),
+            leader: AtomicU64::default(),
+            is_leader: AtomicBool::default(),
+            is_learner: AtomicBool::default(),
+            is_sole_voter: AtomicBool::default(),
+            is_confirmed: AtomicBool::default(),
+            last_tick: AtomicU64::default(),
+        }
+    }
+
+    /// The state at the start.
+    pub(crate) fn starts_at(&self, index: u64, term: u64) {
+        self.applied_term.store(term, Ordering::SeqCst);
+        self.applied.advance(index);
+    }
+
+    pub(crate) fn ticked(&self, at: Duration) {
+        let nanos = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
+        self.last_tick.store(nanos, Ordering::SeqCst);
+    }
+
+    /// Time since the last tick of the raft thread: more than a few ticks mean that it stands still, or
+    /// that the whole process did.
+    pub fn tick_age(&self) -> Duration {
+        let last = Duration::from_nanos(self.last_tick.load(Ordering::SeqCst));
+        self.clock.now().saturating_sub(last)
+    }
+
+    /// Whether this member leads and has not stood still: its last tick is at most three ticks old, and
+    /// if the process stood still before that for an election timeout or more, a quorum has confirmed
+    /// since that it leads. What etcd asks before a leader renews a lease without asking anybody; where
+    /// it is false, a ReadIndex round tells.
+    pub fn is_leader_fresh(&self) -> bool {
+        self.is_leader.load(Ordering::SeqCst)
+            && self.is_confirmed.load(Ordering::SeqCst)
+            && self.tick_age() <= self.tick * FRESH_TICKS
+    }
+
     /// The figures now.
     pub fn status(&self) -> Status {
         Status {

@@ -1,46 +1,139 @@
 //! The loops of the raft and the WAL thread.
 //!
-//! With one request at a time the raft thread does the others' work itself: a queue of one is written
-//! to the WAL here, and in a cluster of one voter applied here too, which saves four thread switches a
-//! request. With more they run beside each other.
+//! In a cluster of one voter the raft thread does the others' work itself as long as there is one request
+//! at a time: it writes to the WAL and applies here, which saves four thread switches a request. With more
+//! requests they run beside each other. Where there are peers the raft thread never waits for the disk:
+//! it answers heartbeats and votes, and notices when the disk has stopped answering.
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use varve_proto::raftpb::{Entry, EntryType, Message};
 
 use crate::apply_thread::ApplyWork;
+use crate::clock::Clock;
 use crate::driver::{Driver, Work, take_responses};
-use crate::event::Event;
+use crate::event::{ApplyJob, Event};
 use crate::log_writer::{AppendJob, LogWriter};
 use crate::mailbox::Mailbox;
 use crate::snapshotter::Job as SnapshotJob;
-use crate::state_machine::{Fatal, Observer};
+use crate::state_machine::{Fatal, Observer, WalWrite};
+use crate::status::Published;
 
 /// Entries of more bytes than this are not applied on the raft thread.
 const INLINE_APPLY_BYTES: usize = 64 << 10;
 
 pub(crate) struct RaftThread {
     pub(crate) driver: Driver,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) published: Arc<Published>,
     pub(crate) events: Arc<Mailbox<Event>>,
     pub(crate) wal_jobs: Arc<Mailbox<AppendJob>>,
-    pub(crate) apply_jobs: Arc<Mailbox<Message>>,
+    pub(crate) apply_jobs: Arc<Mailbox<ApplyJob>>,
     pub(crate) snapshot_jobs: Arc<Mailbox<SnapshotJob>>,
     pub(crate) writer: Arc<LogWriter>,
     pub(crate) apply: Arc<Mutex<ApplyWork>>,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) tick: Duration,
-    pub(crate) election_ticks: usize,
+    pub(crate) election_ticks: u32,
+    /// When the next tick is due.
+    pub(crate) next_tick: Duration,
+    pub(crate) work: Work,
+    pub(crate) inside: Vec<Event>,
+    pub(crate) outside: Vec<Event>,
+}
+
+/// Whether the raft thread goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    Continue,
+    Stop,
 }
 
 impl RaftThread {
     pub(crate) fn run(mut self) {
         let result = self.serve();
+        self.end(result);
+    }
+
+    fn serve(&mut self) -> Result<(), Fatal> {
+        self.begin()?;
+        loop {
+            let deadline = self.clock.instant(self.next_tick);
+            let take_outside = self.driver.has_leader();
+            self.events
+                .drain(&mut self.inside, &mut self.outside, take_outside, deadline);
+            if self.turn()? == Turn::Stop {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Works off what the log of the start asks for.
+    pub(crate) fn begin(&mut self) -> Result<(), Fatal> {
+        let now = self.clock.now();
+        self.published.ticked(now);
+        self.next_tick = now + self.tick;
+        self.hand_out(true)
+    }
+
+    /// One turn with what was taken from the mailbox; nothing here waits for other threads.
+    pub(crate) fn turn(&mut self) -> Result<Turn, Fatal> {
+        let now = self.clock.now();
+        if now >= self.next_tick {
+            self.tick(now);
+        }
+        for event in self.inside.drain(..) {
+            match event {
+                Event::Stop => return Ok(Turn::Stop),
+                Event::Failed(error) => return Err(error),
+                event => self.driver.inside(event, &mut self.work),
+            }
+        }
+        let alone = self.outside.len() <= 1;
+        self.driver.outside(self.outside.drain(..), &mut self.work);
+        self.hand_out(alone)?;
+        if let Some(error) = self.driver.failure() {
+            return Err(error.clone().into());
+        }
+        Ok(if self.driver.is_over() {
+            Turn::Stop
+        } else {
+            Turn::Continue
+        })
+    }
+
+    /// After a pause one tick is made up for, not all that were missed: what arrived meanwhile has not
+    /// been looked at yet, and a burst of ticks would start an election against a leader whose messages
+    /// are waiting here.
+    fn tick(&mut self, now: Duration) {
+        let late = now.saturating_sub(self.next_tick);
+        if self.driver.leads() && late > self.tick {
+            tracing::warn!(
+                expected = ?self.tick,
+                exceeded = ?late,
+                "leader failed to send out heartbeat on time; took too long, the machine or the disk may \
+                 be overloaded"
+            );
+            self.observer.heartbeat_late(late);
+        }
+        if late >= self.tick * self.election_ticks {
+            self.driver.was_paused();
+        }
+        self.published.ticked(now);
+        self.driver.tick(&mut self.work);
+        self.next_tick = (self.next_tick + self.tick).max(now);
+    }
+
+    /// Ends the other threads, too; a clean end leaves a log that is synced to its end.
+    pub(crate) fn end(self, result: Result<(), Fatal>) {
         // Whoever waits learns that nothing comes: dropping the events drops their callbacks.
         drop(self.events.close());
         drop(self.wal_jobs.close());
         drop(self.apply_jobs.close());
         drop(self.snapshot_jobs.close());
+        self.published.is_leader.store(false, Ordering::SeqCst);
         if let Err(error) = result {
             self.observer.failed(&*error);
         } else if let Err(error) = self.writer.flush() {
@@ -48,91 +141,79 @@ impl RaftThread {
         }
     }
 
-    fn serve(&mut self) -> Result<(), Fatal> {
-        let (mut inside, mut outside) = (Vec::new(), Vec::new());
-        let mut next_tick = Instant::now() + self.tick;
-        let mut work = Work::default();
-        self.hand_out(&mut work, true)?;
-        loop {
-            let take_outside = self.driver.has_leader();
-            self.events
-                .drain(&mut inside, &mut outside, take_outside, Some(next_tick));
-            let now = Instant::now();
-            if now >= next_tick {
-                self.driver.tick();
-                self.driver.trim_log();
-                next_tick += self.tick;
-                // After a long pause one election timeout of missed ticks is enough to know it.
-                let missed = u32::try_from(self.election_ticks).unwrap_or(u32::MAX);
-                next_tick = next_tick.max(now.checked_sub(self.tick * missed).unwrap_or(now));
-            }
-            for event in inside.drain(..) {
-                match event {
-                    Event::Stop => return Ok(()),
-                    Event::Failed(error) => return Err(error),
-                    event => self.driver.inside(event),
-                }
-            }
-            let alone = outside.len() <= 1;
-            self.driver.outside(outside.drain(..));
-            self.hand_out(&mut work, alone)?;
-            if let Some(error) = self.driver.failure() {
-                return Err(error.clone().into());
-            }
-        }
-    }
-
     /// Passes on what the core wants done. `alone` says that this turn had one request at most.
-    fn hand_out(&mut self, work: &mut Work, alone: bool) -> Result<(), Fatal> {
+    fn hand_out(&mut self, alone: bool) -> Result<(), Fatal> {
         loop {
-            self.driver.ready(work);
-            for apply in work.applies.drain(..) {
-                if alone && self.may_apply_inline(&apply) {
-                    self.apply.lock().apply_normal(&apply.entries)?;
-                    self.driver.release(apply.responses);
-                } else {
-                    self.driver.applies_in_flight += 1;
-                    self.apply_jobs.push(apply);
+            self.driver.ready(&mut self.work);
+            if let Some(index) = self.work.release.take() {
+                self.snapshot_jobs.push(SnapshotJob::Release { index });
+            }
+            for job in self.work.applies.drain(..) {
+                match job {
+                    ApplyJob::Entries(apply) if alone && may_apply_inline(&self.driver, &apply) => {
+                        self.apply.lock().apply_normal(&apply.entries)?;
+                        self.driver.release_responses(apply.responses);
+                    }
+                    job => {
+                        self.driver.applies_in_flight += 1;
+                        self.apply_jobs.push(job);
+                    }
                 }
             }
-            work.appends.retain(|job| !self.writer.defer(job));
-            if work.appends.is_empty() {
+            self.work.appends.retain(|job| !self.writer.defer(job));
+            if self.work.appends.is_empty() {
                 if self.driver.is_idle() {
                     return Ok(());
                 }
                 continue;
             }
             // Without peers nothing else wants the raft thread while a batch is synced.
-            let inline = alone || self.driver.is_sole_voter();
-            if !inline || self.driver.appends_in_flight > 0 {
-                self.driver.appends_in_flight += work.appends.len();
-                for job in work.appends.drain(..) {
+            if !self.driver.is_sole_voter() || self.driver.appends_in_flight > 0 {
+                self.driver.handed_to_wal(self.work.appends.len());
+                for job in self.work.appends.drain(..) {
                     self.wal_jobs.push(job);
                 }
                 return Ok(());
             }
-            let mut jobs = std::mem::take(&mut work.appends);
-            let written = self.writer.write(&jobs)?;
+            let jobs = std::mem::take(&mut self.work.appends);
+            let (written, responses) = persist(&self.writer, jobs, &self.apply_jobs)?;
             self.observer.wal_written(written);
-            self.driver.release(take_responses(&mut jobs));
+            self.driver.release_responses(responses);
         }
     }
+}
 
-    /// The apply thread has nothing to do, and these entries need nobody but the state machine.
-    fn may_apply_inline(&self, apply: &Message) -> bool {
-        let bytes = |e: &Entry| e.data.as_ref().map_or(0, bytes::Bytes::len);
-        self.driver.applies_in_flight == 0
-            && self.driver.is_sole_voter()
-            && apply
-                .entries
-                .iter()
-                .all(|e| e.r#type == EntryType::EntryNormal as i32)
-            && apply.entries.iter().map(bytes).sum::<usize>() <= INLINE_APPLY_BYTES
+/// The apply thread has nothing to do, and these entries need nobody but the state machine.
+fn may_apply_inline(driver: &Driver, apply: &Message) -> bool {
+    let bytes = |e: &Entry| e.data.as_ref().map_or(0, bytes::Bytes::len);
+    driver.applies_in_flight == 0
+        && driver.is_sole_voter()
+        && apply
+            .entries
+            .iter()
+            .all(|e| e.r#type == EntryType::EntryNormal as i32)
+        && apply.entries.iter().map(bytes).sum::<usize>() <= INLINE_APPLY_BYTES
+}
+
+/// Writes appends, passes received snapshots on to the apply thread, and gives the responses to release.
+fn persist(
+    writer: &LogWriter,
+    mut jobs: Vec<AppendJob>,
+    apply_jobs: &Mailbox<ApplyJob>,
+) -> Result<(WalWrite, Vec<Message>), Fatal> {
+    let written = writer.write(&jobs)?;
+    for job in &mut jobs {
+        // Before the response: the core hands out entries behind the snapshot once it has that.
+        if let Some(snapshot) = job.snapshot.take() {
+            apply_jobs.push(ApplyJob::Restore(snapshot));
+        }
     }
+    Ok((written, take_responses(&mut jobs)))
 }
 
 pub(crate) struct WalThread {
     pub(crate) jobs: Arc<Mailbox<AppendJob>>,
+    pub(crate) apply_jobs: Arc<Mailbox<ApplyJob>>,
     pub(crate) writer: Arc<LogWriter>,
     pub(crate) raft: Arc<Mailbox<Event>>,
     pub(crate) observer: Arc<dyn Observer>,
@@ -146,18 +227,21 @@ impl WalThread {
             if jobs.is_empty() {
                 return;
             }
-            match self.writer.write(&jobs) {
-                Ok(written) => {
-                    self.observer.wal_written(written);
-                    let responses = take_responses(&mut jobs);
-                    self.raft.push(Event::Appended {
-                        jobs: jobs.len(),
-                        responses,
-                    });
-                    jobs.clear();
-                }
-                Err(error) => return self.raft.push(Event::Failed(Box::new(error))),
+            if let Err(error) = self.work_off(std::mem::take(&mut jobs)) {
+                return self.raft.push(Event::Failed(error));
             }
         }
+    }
+
+    /// Writes appends with one sync.
+    pub(crate) fn work_off(&self, jobs: Vec<AppendJob>) -> Result<(), Fatal> {
+        let count = jobs.len();
+        let (written, responses) = persist(&self.writer, jobs, &self.apply_jobs)?;
+        self.observer.wal_written(written);
+        self.raft.push(Event::Appended {
+            jobs: count,
+            responses,
+        });
+        Ok(())
     }
 }

@@ -10,8 +10,8 @@ use varve_proto::prost::Message as _;
 use varve_proto::raftpb::{ConfChange, ConfChangeSingle, ConfChangeV2, Entry, EntryType, Snapshot};
 use varve_raftnode::membership::{Member, cluster_id};
 use varve_raftnode::{
-    Fatal, NoPeers, Node, NodeConfig, Observer, PendingSnapshot, Reconfigure, StateMachine,
-    WalWrite,
+    Fatal, NoPeers, Node, NodeConfig, Observer, PendingSnapshot, Reconfigure, StateExport,
+    StateMachine, WalWrite,
 };
 use varve_vfs::DynFs;
 use varve_wal::WalOptions;
@@ -38,10 +38,11 @@ impl StateMachine for Counter {
                     r#type: change.r#type,
                     node_id: change.node_id,
                 };
-                raft.apply_conf_change(ConfChangeV2 {
+                let change = ConfChangeV2 {
                     changes: vec![single],
                     ..ConfChangeV2::default()
-                })?;
+                };
+                raft.apply_conf_change(entry.index, change)?;
             } else if !data.is_empty() {
                 self.applied.lock().push((entry.index, data.clone()));
                 let _gone = self.told.send((entry.index, data));
@@ -67,7 +68,11 @@ impl StateMachine for Counter {
         })
     }
 
-    fn restore(&mut self, _: &Snapshot) -> Result<(), Fatal> {
+    fn export(&mut self) -> Result<StateExport, Fatal> {
+        Err("one member has nobody to send its state to".into())
+    }
+
+    fn restore(&mut self, _: &Snapshot, _: &Path) -> Result<(), Fatal> {
         Err("one member has nobody to send it a snapshot".into())
     }
 }
@@ -145,6 +150,8 @@ pub(crate) fn start(fs: &DynFs, snapshot_count: u64) -> varve_raftnode::Result<R
         max_wals: 2,
         max_snapshots: 2,
         jitter_seed: 1,
+        started_unix_ms: 1_700_000_000_000,
+        stalled_sync_timeouts: 1,
     };
     let observer = Arc::new(Watcher { snapshots });
     let node = Node::start(
