@@ -238,8 +238,9 @@ fn step_index(core: &Core, at: i64, dead: &mut Vec<RowKey>) -> bool {
     let mut writer = core.writer.lock();
     let start = core.options.clock.now_ms();
     let limit = core.options.compaction_batch_limit.max(1);
+    core.publish_ahead(&writer);
     let done = writer.index.compact_some(at, limit, dead);
-    core.publish(&writer);
+    core.publish(&mut writer);
     let held_ms = core.options.clock.now_ms().saturating_sub(start);
     drop(writer);
     core.report(CompactionStep::Index { held_ms });

@@ -1,7 +1,7 @@
 //! The state every handle of a store shares, and how readers take a picture of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use varve_backend::Backend;
@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::hash::CompactionHashes;
 use crate::index::Index;
 use crate::lease::Lessor;
-use crate::options::StoreOptions;
+use crate::options::{Publish, StoreOptions};
 use crate::read::{Published, ReadView};
 use crate::signal::Signal;
 use crate::watch::catch_up;
@@ -30,7 +30,9 @@ pub(crate) struct Core {
     pub options: StoreOptions,
     pub writer: Mutex<Writer>,
     /// Held for the copy of a pointer.
-    published: RwLock<Arc<Published>>,
+    latest: RwLock<Latest>,
+    /// A reader has taken a picture since the last transaction looked.
+    asked: AtomicBool,
     pub lessor: Lessor,
     pub hub: Hub,
     pub compactor: Compactor,
@@ -40,6 +42,19 @@ pub(crate) struct Core {
     /// The first failure of background work.
     failure: Mutex<Option<Arc<Error>>>,
 }
+
+/// What the last ended transaction left.
+#[derive(Debug)]
+struct Latest {
+    revision: i64,
+    compacted: i64,
+    epoch: u64,
+    /// `None` when no reader was expected ([`Publish::WhenRead`]): the next one has it made.
+    picture: Option<Arc<Published>>,
+}
+
+/// Transactions after a reader that leave a picture for the next one, with [`Publish::WhenRead`].
+const EXPECT_READERS: u32 = 32;
 
 /// What only the writer changes.
 #[derive(Debug)]
@@ -51,6 +66,8 @@ pub(crate) struct Writer {
     pub compacted: i64,
     /// How often the whole content was replaced.
     pub epoch: u64,
+    /// Transactions that still leave a picture although nobody asked since.
+    pub expecting: u32,
 }
 
 /// Totals since the store was opened.
@@ -72,13 +89,21 @@ impl Counters {
 }
 
 impl Writer {
-    pub(crate) fn published(&self) -> Arc<Published> {
-        Arc::new(Published {
-            index: self.index.view(),
+    fn latest(&self, with_picture: bool) -> Latest {
+        let picture = with_picture.then(|| {
+            Arc::new(Published {
+                index: self.index.view(),
+                revision: self.revision,
+                compacted: self.compacted,
+                epoch: self.epoch,
+            })
+        });
+        Latest {
             revision: self.revision,
             compacted: self.compacted,
             epoch: self.epoch,
-        })
+            picture,
+        }
     }
 }
 
@@ -91,7 +116,8 @@ impl Core {
     ) -> Self {
         Self {
             backend,
-            published: RwLock::new(writer.published()),
+            latest: RwLock::new(writer.latest(true)),
+            asked: AtomicBool::new(false),
             hub: Hub::new(writer.revision),
             writer: Mutex::new(writer),
             lessor,
@@ -105,10 +131,30 @@ impl Core {
     }
 
     /// Makes the writer's state the one new readers get.
-    pub(crate) fn publish(&self, writer: &MutexGuard<'_, Writer>) {
-        let published = writer.published();
+    pub(crate) fn publish(&self, writer: &mut Writer) {
+        let expected = self.options.publish == Publish::Always || {
+            // A load first: a flag that is only read stays in both processors' caches.
+            if self.asked.load(Ordering::Relaxed) && self.asked.swap(false, Ordering::Relaxed) {
+                writer.expecting = EXPECT_READERS;
+            }
+            writer.expecting = writer.expecting.saturating_sub(1);
+            writer.expecting > 0
+        };
+        self.publish_as(writer, expected);
+    }
+
+    /// Leaves a picture for readers who come while the writer is busy for long. Only between
+    /// transactions, or before the first change of one.
+    pub(crate) fn publish_ahead(&self, writer: &Writer) {
+        if self.latest.read().picture.is_none() {
+            self.publish_as(writer, true);
+        }
+    }
+
+    fn publish_as(&self, writer: &Writer, with_picture: bool) {
+        let latest = writer.latest(with_picture);
         // The old picture is dropped after the lock: it may be the last reference to many nodes.
-        let _old = std::mem::replace(&mut *self.published.write(), published);
+        let _old = std::mem::replace(&mut *self.latest.write(), latest);
     }
 
     /// Puts other content in place while `swap` does the same below, with readers waiting: none may see
@@ -118,16 +164,37 @@ impl Core {
         writer: &mut MutexGuard<'_, Writer>,
         mut fresh: Writer,
         swap: impl FnOnce() -> Result<()>,
-    ) -> Result<(Writer, Arc<Published>)> {
-        let mut published = self.published.write();
+    ) -> Result<(Writer, Option<Arc<Published>>)> {
+        let mut latest = self.latest.write();
         swap()?;
         fresh.epoch = writer.epoch + 1;
         let old = std::mem::replace(&mut **writer, fresh);
-        Ok((old, std::mem::replace(&mut *published, writer.published())))
+        let old_latest = std::mem::replace(&mut *latest, writer.latest(true));
+        Ok((old, old_latest.picture))
     }
 
+    /// Newest revision and newest accepted compaction.
+    pub(crate) fn numbers(&self) -> (i64, i64) {
+        let latest = self.latest.read();
+        (latest.revision, latest.compacted)
+    }
+
+    /// What the last ended transaction left.
     pub(crate) fn published(&self) -> Arc<Published> {
-        Arc::clone(&self.published.read())
+        if let Some(picture) = self.left_picture() {
+            return picture;
+        }
+        let writer = self.writer.lock();
+        self.publish_ahead(&writer);
+        self.left_picture()
+            .expect("only the writer takes the picture away, and it is locked")
+    }
+
+    fn left_picture(&self) -> Option<Arc<Published>> {
+        if !self.asked.load(Ordering::Relaxed) {
+            self.asked.store(true, Ordering::Relaxed);
+        }
+        self.latest.read().picture.clone()
     }
 
     /// A consistent picture of index and backend.
@@ -146,7 +213,7 @@ impl Core {
 
     /// Whether no row that `published` names can have been deleted so far.
     fn still_stands(&self, published: &Published) -> bool {
-        let now = self.published.read();
+        let now = self.latest.read();
         now.compacted == published.compacted && now.epoch == published.epoch
     }
 

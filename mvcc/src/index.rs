@@ -31,8 +31,8 @@ mod tests;
 mod tree;
 
 use slot::Slot;
-use tree::Tree;
 pub(crate) use tree::{Bounds, KeyParts};
+use tree::{Place, Tree};
 
 /// The index, as the writer has it.
 #[derive(Debug)]
@@ -75,32 +75,40 @@ impl Index {
 
     /// Adds a put and returns what it became.
     pub(crate) fn put(&mut self, key: &[u8], revision: Revision) -> Found {
-        let entry = match self.tree.get(key) {
+        let (place, was) = self.find(key);
+        let entry = match &was {
             Some((slot, _)) => slot.last().next_put(revision),
             None => Entry::put(revision, revision.main, 1),
         };
-        self.push(key, entry);
+        self.push(&place, was, key, entry);
         entry.found().expect("a put is found")
     }
 
     /// Adds a deletion. False, and no change, when there is nothing to delete.
     pub(crate) fn tombstone(&mut self, key: &[u8], revision: Revision) -> bool {
-        let live = self.tree.get(key).is_some_and(|(_, live)| live);
+        let (place, was) = self.find(key);
+        let live = was.as_ref().is_some_and(|(_, live)| *live);
         if live {
-            self.push(key, Entry::tombstone(revision));
+            self.push(&place, was, key, Entry::tombstone(revision));
         }
         live
     }
 
     /// Adds a write read back from the `key` bucket; rows come in ascending order.
     pub(crate) fn restore(&mut self, key: &[u8], entry: Entry) {
-        self.push(key, entry);
+        let (place, was) = self.find(key);
+        self.push(&place, was, key, entry);
     }
 
-    fn push(&mut self, key: &[u8], entry: Entry) {
+    fn find(&mut self, key: &[u8]) -> (Place, Option<(Slot, bool)>) {
+        let (place, found) = self.tree.find(key);
+        (place, found.map(|(slot, live)| (slot.clone(), live)))
+    }
+
+    fn push(&mut self, place: &Place, was: Option<(Slot, bool)>, key: &[u8], entry: Entry) {
         let live = !entry.is_tombstone();
         let main = entry.revision.main;
-        let Some((slot, was_live)) = self.tree.get(key) else {
+        let Some((slot, was_live)) = was else {
             let slot = Slot::of(key, entry);
             if let Slot::Many(history) = &slot
                 && !live
@@ -108,36 +116,33 @@ impl Index {
                 let key = Arc::clone(&history.key);
                 self.tombstones.push_back(Due { main, key });
             }
-            self.tree.insert(key, slot, live);
+            self.tree.insert_at(place, key, slot, live);
             return;
         };
-        let history = match slot {
+        let shared = match slot {
             Slot::Many(history) => {
                 history.versions.lock().push(entry);
-                let history = Arc::clone(history);
+                let shared = Arc::clone(&history.key);
                 if live != was_live {
-                    self.tree
-                        .insert(key, Slot::Many(Arc::clone(&history)), live);
+                    self.tree.insert_at(place, key, Slot::Many(history), live);
                 }
-                history.key.clone()
+                shared
             }
             Slot::One(one) => {
-                let mut versions = KeyHistory::new(one.entry());
-                versions.push(entry);
-                let key: Arc<[u8]> = key.into();
-                let slot = Slot::many(Arc::clone(&key), versions);
-                self.tree.insert(&key, slot, live);
-                key
+                let shared: Arc<[u8]> = key.into();
+                let versions = KeyHistory::of_two(one.entry(), entry);
+                let slot = Slot::many(Arc::clone(&shared), versions);
+                self.tree.insert_at(place, key, slot, live);
+                shared
             }
         };
         if !live {
-            let key = Arc::clone(&history);
+            let key = Arc::clone(&shared);
             self.tombstones.push_back(Due { main, key });
         }
         // A put after a tombstone supersedes nothing: the tombstone has its own time to die.
         if was_live || !live {
-            let key = history;
-            self.superseding.push_back(Due { main, key });
+            self.superseding.push_back(Due { main, key: shared });
         }
     }
 

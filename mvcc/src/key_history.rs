@@ -107,6 +107,16 @@ impl KeyHistory {
         }
     }
 
+    /// Two writes, in the room of two: most keys with more than one version have few.
+    pub(crate) fn of_two(first: Entry, second: Entry) -> Self {
+        let mut history = Self {
+            entries: Vec::with_capacity(2),
+        };
+        history.entries.push(first);
+        history.push(second);
+        history
+    }
+
     /// The newest write.
     pub(crate) fn last(&self) -> Entry {
         *self.entries.last().expect("a history is never empty")

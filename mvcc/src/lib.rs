@@ -49,7 +49,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, Result};
 pub use hash::HashKv;
 pub use lease::{Lease, LeaseCheckpoint, LeaseCounts, LeaseInfo, Lessor, MAX_LEASE_TTL_SECONDS};
-pub use options::{CompactionStep, Durability, StoreOptions, WatchLimits};
+pub use options::{CompactionStep, Durability, Publish, StoreOptions, WatchLimits};
 pub use range::{Located, RangeOptions, RangeResult, SortOrder, SortTarget, prefix_end};
 pub use read::ReadView;
 pub use revision::{Revision, RowKey};

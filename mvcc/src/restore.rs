@@ -3,7 +3,9 @@
 //! Called by whoever opens a store or is about to replace its content, before anybody reads.
 
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 
+use bytes::Bytes;
 use prost::Message;
 use varve_backend::{Backend, BackendOptions, Direction, Engine, KeyRange, View};
 use varve_proto::leasepb;
@@ -67,6 +69,7 @@ pub(crate) fn restore(backend: &Backend, options: &StoreOptions) -> Result<Resto
             revision,
             compacted: finished.max(scheduled),
             epoch: 0,
+            expecting: 0,
         },
         lessor,
         finished,
@@ -107,21 +110,93 @@ fn restore_leases(view: &View, lessor: &Lessor) -> Result<()> {
     Ok(())
 }
 
-/// The index, and the newest main revision.
+/// The index, and the newest main revision. Rows are read and decoded on this thread; beyond the first
+/// few thousand, another one builds the index meanwhile.
 fn restore_index(view: &View, lessor: &Lessor) -> Result<(Index, i64)> {
-    let mut index = Index::new();
-    let mut last: Option<Revision> = None;
-    let mut rows = view.scan(KEY, &KeyRange::all(), Direction::Forward)?;
-    while let Some((key, value)) = rows.next()? {
-        let row = RowKey::decode(&key)?;
-        if last.is_some_and(|last| last >= row.revision) {
+    std::thread::scope(|scope| {
+        let mut decoder = Decoder::default();
+        let mut builder = Some(Builder::new(lessor));
+        let mut elsewhere = None;
+        let mut failed = None;
+        // Rows are looked at where they lie: nothing of them is kept.
+        view.visit(
+            KEY,
+            &KeyRange::all(),
+            Direction::Forward,
+            &mut |key, value| {
+                failed = decoder.add(key, value).err();
+                if failed.is_none() && decoder.chunk.rows.len() == CHUNK_ROWS {
+                    let chunk = std::mem::take(&mut decoder.chunk);
+                    if let Some(builder) = builder.take() {
+                        match builder.move_to_thread(scope) {
+                            Ok(moved) => elsewhere = Some(moved),
+                            Err(error) => failed = Some(Error::Thread(error)),
+                        }
+                    }
+                    if let Some((chunks, _)) = &elsewhere
+                        && chunks.send(chunk).is_err()
+                    {
+                        // The builder panicked; joining it below says so.
+                        return false;
+                    }
+                }
+                failed.is_none()
+            },
+        )?;
+        let mut builder = match (builder, elsewhere) {
+            (_, Some((chunks, thread))) => {
+                drop(chunks);
+                match thread.join() {
+                    Ok(builder) => builder,
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            (here, None) => here.unwrap_or_else(|| Builder::new(lessor)),
+        };
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        builder.add(&decoder.chunk);
+        Ok((builder.index, decoder.last.map_or(0, |last| last.main)))
+    })
+}
+
+/// Rows handed over at once.
+const CHUNK_ROWS: usize = 4096;
+/// Chunks that may wait: enough for both sides to be a little uneven.
+const CHUNKS_WAITING: usize = 4;
+
+/// What the index needs of some rows.
+#[derive(Default)]
+struct Chunk {
+    /// Keys, one behind the other.
+    keys: Vec<u8>,
+    rows: Vec<Decoded>,
+}
+
+struct Decoded {
+    key_end: usize,
+    entry: Entry,
+    lease: i64,
+}
+
+#[derive(Default)]
+struct Decoder {
+    last: Option<Revision>,
+    chunk: Chunk,
+}
+
+impl Decoder {
+    fn add(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        let row = RowKey::decode(key)?;
+        if self.last.is_some_and(|last| last >= row.revision) {
             return Err(Error::BadRowKey {
-                key,
+                key: Bytes::copy_from_slice(key),
                 what: "expected one row per revision",
             });
         }
-        last = Some(row.revision);
-        let record = Record::of_row(row, &value)?;
+        self.last = Some(row.revision);
+        let record = Record::of_row(row, value)?;
         if record.version < 0 {
             return Err(Error::BadRecord {
                 bucket: KEY.name(),
@@ -131,18 +206,67 @@ fn restore_index(view: &View, lessor: &Lessor) -> Result<(Index, i64)> {
                 what: "expected a version of 0 or more",
             });
         }
-        let key = &value[record.key];
         let (entry, lease) = if row.tombstone {
             (Entry::tombstone(row.revision), 0)
         } else {
             let entry = Entry::put(row.revision, record.created, record.version);
             (entry, record.lease)
         };
-        index.restore(key, entry);
-        // A lease may be gone while an old version of a key still names it.
-        if lessor.attach(key, lease).is_err() {
-            lessor.detach(key);
+        self.chunk.keys.extend_from_slice(&value[record.key]);
+        self.chunk.rows.push(Decoded {
+            key_end: self.chunk.keys.len(),
+            entry,
+            lease,
+        });
+        Ok(())
+    }
+}
+
+struct Builder<'a> {
+    index: Index,
+    lessor: &'a Lessor,
+}
+
+type Moved<'scope, 'a> = (
+    SyncSender<Chunk>,
+    std::thread::ScopedJoinHandle<'scope, Builder<'a>>,
+);
+
+impl<'a> Builder<'a> {
+    fn new(lessor: &'a Lessor) -> Self {
+        let index = Index::new();
+        Self { index, lessor }
+    }
+
+    fn move_to_thread<'scope>(
+        mut self,
+        scope: &'scope std::thread::Scope<'scope, '_>,
+    ) -> std::io::Result<Moved<'scope, 'a>>
+    where
+        'a: 'scope,
+    {
+        let (chunks, received) = std::sync::mpsc::sync_channel::<Chunk>(CHUNKS_WAITING);
+        let thread = std::thread::Builder::new()
+            .name("mvcc-restore".into())
+            .spawn_scoped(scope, move || {
+                for chunk in &received {
+                    self.add(&chunk);
+                }
+                self
+            })?;
+        Ok((chunks, thread))
+    }
+
+    fn add(&mut self, chunk: &Chunk) {
+        let mut start = 0;
+        for row in &chunk.rows {
+            let key = &chunk.keys[start..row.key_end];
+            start = row.key_end;
+            self.index.restore(key, row.entry);
+            // A lease may be gone while an old version of a key still names it.
+            if self.lessor.attach(key, row.lease).is_err() {
+                self.lessor.detach(key);
+            }
         }
     }
-    Ok((index, last.map_or(0, |last| last.main)))
 }

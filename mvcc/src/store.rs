@@ -127,12 +127,12 @@ impl Store {
 
     /// The newest revision; 1 when nothing was ever written.
     pub fn revision(&self) -> i64 {
-        self.core().published().revision
+        self.core().numbers().0
     }
 
     /// The newest compaction that was accepted; -1 when there was none.
     pub fn compact_revision(&self) -> i64 {
-        self.core().published().compacted
+        self.core().numbers().1
     }
 
     /// A picture of the store as it is now. Scanning it takes no lock and keeps no writer waiting.

@@ -27,6 +27,9 @@ use crate::revision::{Revision, RowKey};
 use crate::schema::{self, KEY, LEASE};
 use crate::watch::event::Change;
 
+/// Deleting more keys than this takes long enough to leave readers a picture from before.
+const MANY_KEYS: usize = 64;
+
 /// The exclusive writer of a store.
 #[derive(Debug)]
 pub struct WriteTxn<'a> {
@@ -133,6 +136,9 @@ impl<'a> WriteTxn<'a> {
                 });
                 // While the view lives every change copies its nodes.
                 drop(view);
+                if self.changes.is_empty() && keys.len() > MANY_KEYS {
+                    self.core.publish_ahead(&self.writer);
+                }
                 let mut deleted = 0;
                 for key in keys {
                     deleted += i64::from(self.delete(&key)?);
@@ -278,7 +284,7 @@ impl<'a> WriteTxn<'a> {
         let changed = !self.changes.is_empty();
         self.writer.revision += i64::from(changed);
         if changed || self.compaction.is_some() {
-            self.core.publish(&self.writer);
+            self.core.publish(&mut self.writer);
         }
         let mut work = false;
         if changed {

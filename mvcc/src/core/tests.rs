@@ -17,10 +17,10 @@ fn a_picture_of_the_index_is_taken_again_when_rows_it_names_may_be_gone() {
     let taken = core.published();
     let mut writer = core.writer.lock();
     writer.revision += 1;
-    core.publish(&writer);
+    core.publish(&mut writer);
     assert!(core.still_stands(&taken), "a write deletes nothing");
     writer.compacted = 2;
-    core.publish(&writer);
+    core.publish(&mut writer);
     assert!(!core.still_stands(&taken), "a compaction does");
     let taken = core.published();
     let fresh = Writer {
@@ -28,6 +28,7 @@ fn a_picture_of_the_index_is_taken_again_when_rows_it_names_may_be_gone() {
         revision: 2,
         compacted: 2,
         epoch: 0,
+        expecting: 0,
     };
     core.replace(&mut writer, fresh, || Ok(())).unwrap();
     assert!(!core.still_stands(&taken), "so does other content");

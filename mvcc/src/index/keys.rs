@@ -91,6 +91,18 @@ impl Keys {
         Err(low)
     }
 
+    /// Whether `key` is greater than all, and there is one.
+    pub(super) fn is_behind_last(&self, key: &[u8]) -> bool {
+        let Some(last) = self.len().checked_sub(1) else {
+            return false;
+        };
+        let shared = self.prefix.len().min(key.len());
+        match key[..shared].cmp(&self.prefix) {
+            Ordering::Equal => &key[shared..] > self.suffix(last),
+            unequal => unequal == Ordering::Greater,
+        }
+    }
+
     /// Inserts `key` before key `i`.
     pub(super) fn insert(&mut self, i: usize, key: &[u8]) {
         if self.ends.is_empty() {

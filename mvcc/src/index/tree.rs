@@ -20,15 +20,14 @@ use super::keys::Keys;
 #[cfg(test)]
 mod tests;
 
-/// Entries of a leaf and children of an inner node, at most. A change copies one node per level, so
-/// small nodes make cheap writes and large ones make less overhead per key; 64 measured best.
+/// Entries of a leaf, at most. A change copies one node per level, so small nodes make cheap writes and
+/// large ones make less overhead per key; 64 measured best.
 const MAX_ENTRIES: usize = 64;
+/// Children of an inner node, at most. Copying an inner node touches the reference count of every child,
+/// each a cache line somewhere: that, not the bytes, is what a copied path costs.
+const MAX_CHILDREN: usize = 16;
 /// A node with more key bytes than this splits early, so that long keys do not make long copies.
 const MAX_KEY_BYTES: usize = 16 << 10;
-/// A node below this many entries tries to join a neighbour.
-const MIN_ENTRIES: usize = MAX_ENTRIES / 4;
-/// Two neighbours are joined only when this leaves room to grow.
-const MAX_JOINED: usize = MAX_ENTRIES * 3 / 4;
 
 const _: () = assert!(
     MAX_ENTRIES < 128,
@@ -48,6 +47,40 @@ pub(super) struct Counts {
 #[derive(Clone, Debug)]
 pub(super) struct Tree<V> {
     root: Arc<Node<V>>,
+    /// The newest key came behind all others: the next one probably does.
+    appending: bool,
+}
+
+/// More levels than a tree of half-full nodes can have in any memory.
+const MAX_DEPTH: usize = 24;
+
+/// Where a key is or belongs, for a change that follows at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// Child taken on each level.
+    children: [u8; MAX_DEPTH],
+    depth: usize,
+    /// Position in the leaf: of the key, or of where it would be inserted.
+    at: Result<usize, usize>,
+    /// The key is behind all others.
+    last: bool,
+}
+
+impl Place {
+    const ROOT: Self = Self {
+        children: [0; MAX_DEPTH],
+        depth: 0,
+        at: Err(0),
+        last: true,
+    };
+
+    /// Goes down to child `i`.
+    fn step<'t, V>(&mut self, inner: &'t Inner<V>, i: usize) -> &'t Node<V> {
+        self.children[self.depth] = u8::try_from(i).expect("an inner node has few children");
+        self.depth += 1;
+        self.last &= i + 1 == inner.children.len();
+        &inner.children[i].node
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -116,6 +149,7 @@ impl<V: Clone> Tree<V> {
                 values: Vec::new(),
                 live: 0,
             })),
+            appending: false,
         }
     }
 
@@ -137,9 +171,57 @@ impl<V: Clone> Tree<V> {
         }
     }
 
+    /// Looks for `key` in order to change it: its place, and what is there.
+    pub(super) fn find(&mut self, key: &[u8]) -> (Place, Option<(&V, bool)>) {
+        if self.appending {
+            if let Some(place) = self.place_behind_all(key) {
+                return (place, None);
+            }
+            self.appending = false;
+        }
+        let mut place = Place::ROOT;
+        let mut node = &*self.root;
+        loop {
+            match node {
+                Node::Inner(inner) => node = place.step(inner, inner.child_of(key)),
+                Node::Leaf(leaf) => {
+                    place.at = leaf.keys.search(key);
+                    place.last &= place.at == Err(leaf.values.len());
+                    let found = place.at.ok();
+                    return (
+                        place,
+                        found.map(|i| (&leaf.values[i], leaf.live >> i & 1 == 1)),
+                    );
+                }
+            }
+        }
+    }
+
+    /// The place behind the last key, if `key` belongs there: one comparison instead of a search.
+    fn place_behind_all(&self, key: &[u8]) -> Option<Place> {
+        let mut place = Place::ROOT;
+        let mut node = &*self.root;
+        loop {
+            match node {
+                Node::Inner(inner) => node = place.step(inner, inner.children.len() - 1),
+                Node::Leaf(leaf) => {
+                    place.at = Err(leaf.values.len());
+                    return leaf.keys.is_behind_last(key).then_some(place);
+                }
+            }
+        }
+    }
+
     /// Inserts `key`, or replaces what it had.
     pub(super) fn insert(&mut self, key: &[u8], value: V, live: bool) {
-        let Some(split) = Node::insert(&mut self.root, key, value, live) else {
+        let place = self.find(key).0;
+        self.insert_at(&place, key, value, live);
+    }
+
+    /// The same at a place that [`find`](Self::find) found; the tree has not changed since.
+    pub(super) fn insert_at(&mut self, place: &Place, key: &[u8], value: V, live: bool) {
+        self.appending = place.last;
+        let Some(split) = Node::insert(&mut self.root, place, 0, key, value, live) else {
             return;
         };
         let left = Child::of(Arc::clone(&self.root));
@@ -256,8 +338,17 @@ impl<V> Node<V> {
         }
     }
 
+    /// Entries or children, at most. One below a quarter of it tries to join a neighbour, and two are
+    /// joined only when a quarter stays free to grow.
+    fn max_len(&self) -> usize {
+        match self {
+            Self::Leaf(_) => MAX_ENTRIES,
+            Self::Inner(_) => MAX_CHILDREN,
+        }
+    }
+
     fn is_too_big(&self) -> bool {
-        self.len() > MAX_ENTRIES || (self.len() > 4 && self.key_bytes() > MAX_KEY_BYTES)
+        self.len() > self.max_len() || (self.len() > 4 && self.key_bytes() > MAX_KEY_BYTES)
     }
 
     fn count_live(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> usize {
@@ -327,10 +418,18 @@ impl<V> Node<V> {
 }
 
 impl<V: Clone> Node<V> {
-    fn insert(this: &mut Arc<Self>, key: &[u8], value: V, live: bool) -> Option<Split<V>> {
+    /// Inserts or replaces at a place, from `level` on.
+    fn insert(
+        this: &mut Arc<Self>,
+        place: &Place,
+        level: usize,
+        key: &[u8],
+        value: V,
+        live: bool,
+    ) -> Option<Split<V>> {
         let node = Arc::make_mut(this);
         let inserted_at = match node {
-            Self::Leaf(leaf) => match leaf.keys.search(key) {
+            Self::Leaf(leaf) => match place.at {
                 Ok(i) => {
                     leaf.values[i] = value;
                     leaf.live = leaf.live & !(1 << i) | u128::from(live) << i;
@@ -345,9 +444,9 @@ impl<V: Clone> Node<V> {
                 }
             },
             Self::Inner(inner) => {
-                let i = inner.child_of(key);
+                let i = usize::from(place.children[level]);
                 let child = &mut inner.children[i];
-                let split = Self::insert(&mut child.node, key, value, live);
+                let split = Self::insert(&mut child.node, place, level + 1, key, value, live);
                 child.counts = child.node.counts();
                 let split = split?;
                 inner.keys.insert(i, &split.separator);
@@ -362,7 +461,7 @@ impl<V: Clone> Node<V> {
         }
         // Keys that only grow fill their nodes: the old one stays full, the new one starts empty.
         let len = node.len();
-        let at_the_end = inserted_at + 1 == len && len > MAX_ENTRIES;
+        let at_the_end = inserted_at + 1 == len && len > node.max_len();
         Some(node.split(if at_the_end { len - 2 } else { len / 2 }))
     }
 
@@ -435,7 +534,8 @@ impl<V: Clone> Node<V> {
 impl<V: Clone> Inner<V> {
     /// Drops child `i` if it is empty, joins it with a neighbour if it is small.
     fn rebalance(&mut self, i: usize) {
-        let len = self.children[i].node.len();
+        let node = &self.children[i].node;
+        let (len, max) = (node.len(), node.max_len());
         if len == 0 {
             self.children.remove(i);
             if self.keys.len() > 0 {
@@ -443,7 +543,7 @@ impl<V: Clone> Inner<V> {
             }
             return;
         }
-        if len >= MIN_ENTRIES || self.children.len() < 2 {
+        if len >= max / 4 || self.children.len() < 2 {
             return;
         }
         let left = if i + 1 < self.children.len() {
@@ -452,7 +552,7 @@ impl<V: Clone> Inner<V> {
             i - 1
         };
         let (a, b) = (&self.children[left].node, &self.children[left + 1].node);
-        if a.len() + b.len() > MAX_JOINED || a.key_bytes() + b.key_bytes() > MAX_KEY_BYTES / 2 {
+        if a.len() + b.len() > max * 3 / 4 || a.key_bytes() + b.key_bytes() > MAX_KEY_BYTES / 2 {
             return;
         }
         let separator = self.keys.to_vec(left);

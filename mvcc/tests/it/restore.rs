@@ -336,3 +336,48 @@ fn readers_see_one_content_or_the_other_and_never_a_mixture() {
         stop.store(true, Ordering::Relaxed);
     });
 }
+
+#[test]
+fn many_rows_are_read_back_as_few_are_and_damage_among_them_is_found() {
+    // Enough for a second thread to build the index; compared with the store that wrote them.
+    let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new());
+    let store = open_on(Arc::clone(&engine), manual_options());
+    let mut txn = store.write();
+    txn.lease_grant(5, 60).unwrap();
+    for n in 0..9000_u64 {
+        let n = n * 7919 % 9000;
+        let lease = i64::from(n % 3 == 0) * 5;
+        txn.put(Bytes::from(format!("k{n:05}")), owned("v"), lease)
+            .unwrap();
+    }
+    txn.end();
+    for n in (0..9000).step_by(5) {
+        let mut txn = store.write();
+        let key = Bytes::from(format!("k{n:05}"));
+        match n % 2 {
+            0 => assert_eq!(txn.delete_range(&key, &Bytes::new()).unwrap(), 1),
+            _ => drop(txn.put(key, owned("w"), 0).unwrap()),
+        }
+        txn.end();
+    }
+    store.backend().force_commit().unwrap();
+    let other = open();
+    other.restore(Arc::clone(&engine)).unwrap();
+    assert_eq!(other.revision(), store.revision());
+    for revision in [2, 500, store.revision()] {
+        let asked = all().at(revision);
+        let answers = [&store, &other].map(|s| s.read().range(&asked).unwrap());
+        assert_eq!(answers[0], answers[1]);
+    }
+    let leased = [&store, &other].map(|s| s.lessor().time_to_live(5).unwrap().keys);
+    assert_eq!(leased[0], leased[1]);
+    assert_eq!(
+        store.hash_kv(0).unwrap().hash,
+        other.hash_kv(0).unwrap().hash
+    );
+    let mut txn = store.write();
+    txn.put_raw(schema::KEY, owned("zzz"), owned(""));
+    txn.end();
+    store.close().unwrap();
+    assert!(open().restore(engine).unwrap_err().is_corruption());
+}

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 use varve_backend::{Backend, BackendOptions, Engine, MemoryEngine};
-use varve_mvcc::{RangeOptions, ReadView, Store, StoreOptions, WatchStream};
+use varve_mvcc::{Publish, RangeOptions, ReadView, Store, StoreOptions, WatchStream};
 use varve_proto::mvccpb::{Event, KeyValue};
 
 pub(crate) fn manual_options() -> StoreOptions {
     StoreOptions {
         manual: true,
         compaction_batch_limit: 3,
+        // The one with more to it; `threads.rs` has the other one.
+        publish: Publish::WhenRead,
         ..StoreOptions::default()
     }
 }

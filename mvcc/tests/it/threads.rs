@@ -6,11 +6,11 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use varve_backend::{Backend, BackendOptions, MemoryEngine};
-use varve_mvcc::{RangeOptions, Store, StoreOptions, WatchItem, WatchOptions};
+use varve_mvcc::{Publish, RangeOptions, Store, StoreOptions, WatchItem, WatchOptions};
 
 use crate::support::{compact, decode, owned};
 
-fn open() -> Store {
+fn open(publish: Publish) -> Store {
     let backend = Backend::open(
         Arc::new(MemoryEngine::new()),
         BackendOptions {
@@ -22,6 +22,7 @@ fn open() -> Store {
     let options = StoreOptions {
         compaction_pause: Duration::ZERO,
         compaction_batch_limit: 50,
+        publish,
         ..StoreOptions::default()
     };
     Store::open(backend, options).unwrap()
@@ -29,11 +30,17 @@ fn open() -> Store {
 
 #[test]
 fn readers_always_see_whole_transactions_while_others_write_and_compact() {
+    for publish in [Publish::Always, Publish::WhenRead] {
+        see_whole_transactions(publish);
+    }
+}
+
+fn see_whole_transactions(publish: Publish) {
     // Every transaction adds one to all of ten counters; a reader must find them equal, at the
     // newest revision and at any it may still ask for.
     const COUNTERS: usize = 10;
     const TXNS: i64 = 2000;
-    let store = open();
+    let store = open(publish);
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..2 {
@@ -79,7 +86,7 @@ fn readers_always_see_whole_transactions_while_others_write_and_compact() {
 #[test]
 fn a_watcher_that_drains_late_gets_every_revision_once() {
     const PUTS: i64 = 3000;
-    let store = open();
+    let store = open(Publish::Always);
     let (wake, woken) = mpsc::channel::<()>();
     let stream = store.watch_stream(Arc::new(move || {
         assert!(wake.send(()).is_ok(), "the receiver outlives the writer");
@@ -124,11 +131,42 @@ fn a_watcher_that_drains_late_gets_every_revision_once() {
 
 #[test]
 fn a_store_that_is_dropped_stops_its_thread() {
-    let store = open();
+    let store = open(Publish::Always);
     let stream = crate::support::stream(&store);
     let other = store.clone();
     drop(store);
     crate::support::put(&other, "a", "1");
     drop(other);
     assert!(stream.drain(1).is_empty());
+}
+
+#[test]
+fn a_reader_sees_what_ended_before_it_asked_however_long_nobody_read() {
+    // Long enough for transactions to stop leaving pictures, then a reader at each point.
+    let store = open(Publish::WhenRead);
+    for round in 1..=100 {
+        for n in 0..round {
+            crate::support::put(&store, "k", &n.to_string());
+        }
+        let view = store.read();
+        assert_eq!(view.revision(), store.revision());
+        let found = decode(&view.range(&RangeOptions::key("k")).unwrap().kvs);
+        assert_eq!(found[0].mod_revision, store.revision());
+        assert_eq!(found[0].value, (round - 1).to_string());
+    }
+}
+
+#[test]
+fn a_reader_waits_for_nobody_while_pictures_are_always_left() {
+    // The transaction is open, so a reader that waited for it would wait for ever.
+    let store = open(Publish::Always);
+    crate::support::put(&store, "k", "before");
+    let mut txn = store.write();
+    txn.put(owned("k"), owned("after"), 0).unwrap();
+    for _ in 0..2 {
+        let found = decode(&store.read().range(&RangeOptions::key("k")).unwrap().kvs);
+        assert_eq!(found[0].value, "before");
+        assert_eq!(store.stats().current_revision, 2);
+    }
+    txn.end();
 }
