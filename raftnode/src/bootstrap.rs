@@ -16,7 +16,9 @@ use varve_wal::{Appender, Wal, WalOptions};
 
 use crate::error::{Error, Result};
 use crate::log_store::LogStore;
-use crate::membership::{Member, to_json};
+use crate::membership::{Member, cluster_id, to_json};
+
+mod force_new;
 
 /// A member's state on disk, opened and locked.
 #[derive(Debug)]
@@ -61,8 +63,11 @@ impl Bootstrapped {
     /// Writes the beginning of a new cluster's log: one conf change per member, all of them committed.
     ///
     /// # Errors
-    /// The log could not be written.
+    /// The log could not be written. [`Error::NotInitialMember`] when it was made for another member or
+    /// another cluster: a member that was to join a running one, and is now started with flags that make a
+    /// new one, has nothing to do with the cluster these describe.
     pub fn write_initial_members(&mut self, members: &[Member]) -> Result<()> {
+        check_initial(members, self.node_id, self.cluster_id, &self.wal_dir)?;
         let entries = initial_entries(members);
         let state = HardState {
             term: 1,
@@ -152,10 +157,13 @@ pub fn has_wal(fs: &DynFs, wal_dir: &Path) -> Result<bool> {
     Ok(Wal::exists(fs, wal_dir)?)
 }
 
-/// Makes the log of a new cluster: one conf change per initial member, all of them committed.
+/// Makes the log of a new cluster: one conf change per initial member, all of them committed. Every
+/// member of a new cluster does this with the same members. Without members it makes the empty log of one
+/// that joins a running cluster: it cannot vote before the leader has sent it a configuration.
 ///
 /// # Errors
-/// [`Error::LogExists`] when the directory holds a log already.
+/// [`Error::LogExists`] when the directory holds a log already, [`Error::NotInitialMember`] when the ids
+/// do not fit the members.
 pub fn create(
     fs: &DynFs,
     wal_dir: &Path,
@@ -169,6 +177,9 @@ pub fn create(
         return Err(Error::LogExists {
             dir: wal_dir.to_owned(),
         });
+    }
+    if !members.is_empty() {
+        check_initial(members, node_id, cluster_id, wal_dir)?;
     }
     let metadata = Metadata {
         node_id,
@@ -272,6 +283,19 @@ fn read_all(
     options: WalOptions,
 ) -> std::result::Result<(varve_wal::Replay, Appender), varve_wal::Error> {
     Wal::open(fs, dir, start, options)?.read_all()
+}
+
+/// A log begins with the members of the cluster that it belongs to, one of which is its own.
+fn check_initial(members: &[Member], node_id: u64, cluster: u64, dir: &Path) -> Result<()> {
+    let ids = members.iter().map(|m| m.id);
+    if members.iter().any(|m| m.id == node_id) && cluster_id(ids) == cluster {
+        return Ok(());
+    }
+    Err(Error::NotInitialMember {
+        dir: dir.to_owned(),
+        node_id,
+        cluster_id: cluster,
+    })
 }
 
 /// The log of a new cluster, as etcd's raft writes it: members ascending by id, term 1.

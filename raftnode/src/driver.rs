@@ -263,6 +263,15 @@ impl Driver {
                     ids.push(id);
                     batch.push(data);
                 }
+                Event::ProposeInTerm { id, data, term } => {
+                    let status = self.raw.basic_status();
+                    if status.role == StateRole::Leader && status.term == term {
+                        ids.push(id);
+                        batch.push(data);
+                    } else {
+                        self.observer.proposal_dropped(id);
+                    }
+                }
                 Event::ReadIndex { done } => reads.push(done),
                 Event::ProposeConfChange { change, done } => {
                     self.propose(std::mem::take(&mut ids), std::mem::take(&mut batch));
@@ -414,7 +423,7 @@ impl Driver {
         if batch.is_empty() {
             return;
         }
-        if !self.leads() {
+        if self.raw.basic_status().role != StateRole::Leader {
             return self.forward(&ids, batch);
         }
         // A batch is refused whole (the bound on uncommitted bytes); each entry then tries alone.

@@ -55,6 +55,16 @@ pub enum Error {
         /// The cluster's id, in the log's metadata.
         cluster_id: u64,
     },
+    /// A conf change in the log does not decode.
+    #[error("{}: the conf change in entry {index} does not decode: {source}", dir.display())]
+    ConfChange {
+        /// The log's directory.
+        dir: PathBuf,
+        /// The entry's index.
+        index: u64,
+        /// What the decoder says.
+        source: varve_proto::prost::DecodeError,
+    },
     /// A thread could not be started.
     #[error("could not start a thread: {0}")]
     Thread(#[source] std::io::Error),

@@ -12,6 +12,8 @@ pub type Done<T> = Box<dyn FnOnce(Result<T, RequestError>) + Send>;
 pub(crate) enum Event {
     /// A normal entry; `id` names it if it is dropped.
     Propose { id: u64, data: Bytes },
+    /// A normal entry that makes sense only while this member leads in this term.
+    ProposeInTerm { id: u64, data: Bytes, term: u64 },
     /// A change of membership; called back when it entered the log or was refused.
     ProposeConfChange { change: ConfChange, done: Done<()> },
     /// Wants an index that covers everything committed before now.

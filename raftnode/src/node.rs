@@ -118,6 +118,17 @@ impl Node {
         self.offer(Event::Propose { id, data })
     }
 
+    /// Proposes a normal entry that enters the log only if this member leads in exactly this term; otherwise
+    /// it is dropped, never passed on. For what only the leader of a term may decide.
+    pub fn propose_in_term(
+        &self,
+        id: u64,
+        data: Bytes,
+        term: u64,
+    ) -> std::result::Result<(), RequestError> {
+        self.offer_inside(Event::ProposeInTerm { id, data, term })
+    }
+
     /// Proposes a change of membership.
     pub fn propose_conf_change(
         &self,
