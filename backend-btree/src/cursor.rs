@@ -9,6 +9,7 @@
 use varve_backend::Result;
 
 use crate::page::{MAX_DEPTH, Node, Pages};
+use crate::search::{Between, Wanted};
 
 #[derive(Debug)]
 pub(crate) struct Cursor<'a> {
@@ -23,12 +24,14 @@ impl<'a> Cursor<'a> {
             pages,
             stack: Vec::with_capacity(4),
         };
+        let (wanted, mut between) = (Wanted::new(key), Between::default());
         let mut node = root;
         while node.is_branch() {
-            let child = node.child_for(key)?;
+            let child = node.child_between(&wanted, &mut between)?;
             node = cursor.descend(node, child)?;
         }
-        let index = node.search(key)?.unwrap_or_else(|i| i);
+        let place = node.search_between(&wanted, &between)?;
+        let index = place.unwrap_or_else(|i| i);
         cursor.stack.push((node, index));
         cursor.skip_forward()?;
         Ok(cursor)

@@ -106,11 +106,7 @@ impl BtreeEngine {
                 None => find_free_pages(&pages, &meta)?,
             };
         }
-        let state = State {
-            meta,
-            pages,
-            free_pages: free.free_pages(),
-        };
+        let state = State::new(meta, pages, free.free_pages());
         Ok(Self {
             file,
             fs,
@@ -239,11 +235,7 @@ impl BtreeEngine {
             .flatten();
         writer.previous_high_water = state.meta.high_water;
         let free_pages = writer.free.free_pages();
-        self.registry.publish(State {
-            meta,
-            pages,
-            free_pages,
-        });
+        self.registry.publish(State::new(meta, pages, free_pages));
         Ok(true)
     }
 

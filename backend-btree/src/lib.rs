@@ -42,6 +42,7 @@ mod page;
 mod persisted;
 mod readers;
 mod scan;
+mod search;
 mod snapshot;
 mod source;
 mod walk;

@@ -7,7 +7,6 @@
 //! 1. A `Node` lies inside the pages of its meta, carries its own id, and its element array fits.
 //! 2. Keys and values handed out lie inside the page.
 #![deny(clippy::indexing_slicing, clippy::as_conversions)]
-use std::cmp::Ordering;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +17,7 @@ use varve_backend::bbolt::{
 };
 use varve_backend::{Error, ErrorKind, Result};
 
+use crate::search::{Between, Wanted};
 use crate::source::{PageBuf, PageSource};
 
 /// No tree of a sound file is this deep: branches have at least two children.
@@ -172,13 +172,14 @@ impl Pages {
         root: Node<'a>,
         key: &[u8],
     ) -> Result<(Node<'a>, std::result::Result<usize, usize>)> {
+        let (wanted, mut between) = (Wanted::new(key), Between::default());
         let mut node = root;
         for _ in 0..MAX_DEPTH {
             if !node.is_branch() {
-                let place = node.search(key)?;
+                let place = node.search_between(&wanted, &between)?;
                 return Ok((node, place));
             }
-            let child = node.child_for(key)?;
+            let child = node.child_between(&wanted, &mut between)?;
             let (_, id) = node.branch(child)?;
             node = self.node(id)?;
         }
@@ -350,39 +351,11 @@ impl<'a> Node<'a> {
         self.page.get(self.data(index, pos, len)?)
     }
 
+    #[inline]
     pub(crate) fn key(&self, index: usize) -> Result<&[u8]> {
         self.element(index)
             .and_then(|bytes| self.key_bytes(bytes, index))
             .ok_or_else(|| self.bad_element(index))
-    }
-
-    /// Place of a key among this node's keys.
-    pub(crate) fn search(&self, key: &[u8]) -> Result<std::result::Result<usize, usize>> {
-        let elements = self.elements();
-        let (mut low, mut high) = (0, elements.len());
-        while low < high {
-            let middle = low.midpoint(high);
-            let found = elements
-                .get(middle)
-                .and_then(|bytes| self.key_bytes(bytes, middle));
-            let Some(found) = found else {
-                return Err(self.bad_element(middle));
-            };
-            match found.cmp(key) {
-                Ordering::Less => low = middle + 1,
-                Ordering::Greater => high = middle,
-                Ordering::Equal => return Ok(Ok(middle)),
-            }
-        }
-        Ok(Err(low))
-    }
-
-    /// The child that covers a key: the last one whose separator is not greater.
-    pub(crate) fn child_for(&self, key: &[u8]) -> Result<usize> {
-        Ok(match self.search(key)? {
-            Ok(index) => index,
-            Err(index) => index.saturating_sub(1),
-        })
     }
 
     /// The header in a bucket element's value.

@@ -6,12 +6,14 @@
 //! # Invariants
 //! 1. Taking the newest state and registering for it is one step, under the lock under which a commit
 //!    publishes its state: there is no moment in which a reader holds a state the writer cannot see.
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
+use varve_backend::Result;
 use varve_backend::bbolt::Meta;
 
-use crate::page::Pages;
+use crate::page::{Node, Pages};
 
 /// A commit as readers need it.
 #[derive(Debug)]
@@ -20,6 +22,51 @@ pub(crate) struct State {
     pub(crate) pages: Pages,
     /// Pages below the high-water mark that are free for use.
     pub(crate) free_pages: u64,
+    /// Names and root pages of buckets with a tree of their own, once somebody asked.
+    roots: OnceLock<Vec<(Bytes, u64)>>,
+}
+
+/// Buckets remembered by name; a file with more of them is read without.
+const MAX_ROOTS: usize = 32;
+
+impl State {
+    pub(crate) fn new(meta: Meta, pages: Pages, free_pages: u64) -> Self {
+        Self {
+            meta,
+            pages,
+            free_pages,
+            roots: OnceLock::new(),
+        }
+    }
+
+    /// The root node of a bucket.
+    pub(crate) fn bucket(&self, name: &[u8]) -> Result<Option<Node<'_>>> {
+        // Damage on the way is for the lookup that follows to report.
+        let roots = self.roots.get_or_init(|| self.roots().unwrap_or_default());
+        match roots.iter().find(|(n, _)| n[..] == *name) {
+            Some((_, root)) => self.pages.node(*root).map(Some),
+            None => self.pages.bucket(self.meta.root, name),
+        }
+    }
+
+    fn roots(&self) -> Result<Vec<(Bytes, u64)>> {
+        let mut roots = Vec::new();
+        let node = self.pages.node(self.meta.root)?;
+        if node.is_branch() || node.count() > MAX_ROOTS {
+            return Ok(roots);
+        }
+        for index in 0..node.count() {
+            let entry = node.leaf(index)?;
+            if !entry.is_bucket() {
+                continue;
+            }
+            let root = node.bucket_header(&entry)?.root;
+            if root != 0 {
+                roots.push((Bytes::copy_from_slice(node.bytes(&entry.key)), root));
+            }
+        }
+        Ok(roots)
+    }
 }
 
 #[derive(Debug)]

@@ -17,12 +17,23 @@ use crate::source::PageBuf;
 /// From so many pairs of a leaf on, one copy of the page is cheaper than copies of the pairs.
 const COPY_PAGE_FROM: usize = 4;
 
-/// Reads one byte of every cache line in order. Pairs are looked at in strides that hardware does not
-/// foresee; a page read straight through arrives as one stream.
-fn touch(page: &[u8]) {
+/// Values of this size are streams of their own.
+const TOUCH_BELOW: usize = 512;
+
+/// Reads one byte of every cache line of some pairs in order. Small pairs are looked at in strides that
+/// hardware does not foresee; bytes read straight through arrive as one stream.
+fn touch(node: &Node<'_>, pairs: &Range<usize>) -> Result<()> {
     const LINE: usize = 64;
-    let lines = page.chunks(LINE).filter_map(|line| line.first());
-    std::hint::black_box(lines.fold(0, |all, byte| all ^ byte));
+    if pairs.len() < COPY_PAGE_FROM {
+        return Ok(());
+    }
+    let (first, last) = (node.leaf(pairs.start)?, node.leaf(pairs.end - 1)?);
+    let bytes = node.bytes(&(first.key.start..last.value.end));
+    if bytes.len() < TOUCH_BELOW * pairs.len() {
+        let lines = bytes.chunks(LINE).filter_map(|line| line.first());
+        std::hint::black_box(lines.fold(0, |all, byte| all ^ byte));
+    }
+    Ok(())
 }
 
 /// A scan of nothing.
@@ -108,7 +119,11 @@ impl<'a> TreeScan<'a> {
         };
         let (left, goes_on) = match (self.direction, &self.range.end) {
             (Direction::Forward, Some(end)) => {
-                let upto = node.search(end)?.unwrap_or_else(|i| i);
+                // Most leaves of a long range lie in it whole.
+                let upto = match node.count() {
+                    n if n > 0 && node.key(n - 1)? < &end[..] => n,
+                    _ => node.search(end)?.unwrap_or_else(|i| i),
+                };
                 (index..upto, upto == node.count())
             }
             (Direction::Forward, None) => (index..node.count(), true),
@@ -118,8 +133,8 @@ impl<'a> TreeScan<'a> {
             }
         };
         let copy = match node.page() {
-            PageBuf::Borrowed(page) if !copy => {
-                touch(page);
+            PageBuf::Borrowed(_) if !copy => {
+                touch(node, &left)?;
                 None
             }
             PageBuf::Owned(_) if !copy => None,

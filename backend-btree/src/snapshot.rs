@@ -70,7 +70,7 @@ impl BtreeSnapshot {
     }
 
     fn root(&self, name: &[u8]) -> Result<Option<Node<'_>>> {
-        self.state.pages.bucket(self.state.meta.root, name)
+        self.state.bucket(name)
     }
 
     /// Number of the commit this snapshot shows.
