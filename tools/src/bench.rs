@@ -28,6 +28,7 @@ mod txn;
 mod watch_latency;
 
 pub use args::Cli;
+pub(crate) use args::duration;
 
 use std::io::Write;
 use std::time::Instant;

@@ -26,7 +26,7 @@ mod tree;
 mod verify;
 
 pub use args::Cli;
-pub(crate) use json::conf_state;
+pub(crate) use json::{bytes_value, conf_state, hex};
 
 use crate::console::Console;
 use args::Mode;

@@ -57,7 +57,7 @@ fn push_go_char(out: &mut String, c: char) {
         c if u32::from(c) < 0x20 || c == '\u{7f}' => {
             push(out, format_args!("\\x{:02x}", u32::from(c)));
         }
-        c if c == '\'' || is_printable(c) => out.push(c),
+        c if is_printable(c) => out.push(c),
         c if u32::from(c) < 0x1_0000 => push(out, format_args!("\\u{:04x}", u32::from(c))),
         c => push(out, format_args!("\\U{:08x}", u32::from(c))),
     }
@@ -66,9 +66,18 @@ fn push_go_char(out: &mut String, c: char) {
 /// A character Rust would write as it is counts as printable for Go too. Rust escapes a combining mark
 /// only where it would combine with the opening quote; Go does not, so one stands before it here.
 fn is_printable(c: char) -> bool {
+    if matches!(c, '\'' | '"' | '\\') {
+        return true;
+    }
     let mut text = String::with_capacity(5);
     text.extend(['a', c]);
     text.escape_debug().count() == 2
+}
+
+/// The text that bytes are, if all of it can be shown as it is.
+pub(crate) fn printable(bytes: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    text.chars().all(is_printable).then_some(text)
 }
 
 /// A string in quotes, its middle left out when it is longer than `head` and `tail` together.

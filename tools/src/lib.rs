@@ -11,6 +11,7 @@
 
 mod bench;
 mod console;
+mod dump_db;
 mod dump_snap;
 mod dump_wal;
 mod go_text;
@@ -18,6 +19,7 @@ mod look_fs;
 
 pub use bench::{Cli as BenchCli, run as bench};
 pub use console::{Console, run_tool};
+pub use dump_db::{Cli as DumpDbCli, run as dump_db};
 pub use dump_snap::{Cli as DumpSnapCli, run as dump_snap};
 pub use dump_wal::{Cli as DumpWalCli, run as dump_wal};
 

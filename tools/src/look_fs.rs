@@ -17,6 +17,8 @@ pub(crate) struct LookFs {
     inner: DynFs,
     /// Segments of a log from this sequence on are not shown.
     hidden_from: Option<u64>,
+    /// What every open gives, when the caller has opened the only file there is.
+    opened: Option<Arc<dyn File>>,
 }
 
 impl LookFs {
@@ -24,6 +26,17 @@ impl LookFs {
         Arc::new(Self {
             inner: RealFs::shared(),
             hidden_from: None,
+            opened: None,
+        })
+    }
+
+    /// A file system in which every path leads to `file`: who opens it there reads the same file as the
+    /// caller, also when the name has meanwhile been given to another.
+    pub(crate) fn of_file(file: Arc<dyn File>) -> DynFs {
+        Arc::new(Self {
+            inner: RealFs::shared(),
+            hidden_from: None,
+            opened: Some(file),
         })
     }
 
@@ -33,6 +46,7 @@ impl LookFs {
         Arc::new(Self {
             inner: RealFs::shared(),
             hidden_from: Some(sequence),
+            opened: None,
         })
     }
 
@@ -52,7 +66,10 @@ fn refused<T>() -> io::Result<T> {
 
 impl Fs for LookFs {
     fn open(&self, path: &Path, _how: OpenOptions) -> io::Result<Box<dyn File>> {
-        let inner = self.inner.open(path, OpenOptions::read_only())?;
+        let inner = match &self.opened {
+            Some(file) => Arc::clone(file),
+            None => self.inner.open(path, OpenOptions::read_only())?.into(),
+        };
         Ok(Box::new(LookFile { inner }))
     }
 
@@ -90,7 +107,7 @@ impl Fs for LookFs {
 /// A file to look at. Not mapped into memory: a running member may shorten it.
 #[derive(Debug)]
 struct LookFile {
-    inner: Box<dyn File>,
+    inner: Arc<dyn File>,
 }
 
 impl File for LookFile {

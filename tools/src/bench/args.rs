@@ -243,7 +243,7 @@ fn positive_duration(text: &str) -> Result<Duration, String> {
 }
 
 /// A duration in Go's notation, the one of etcd's flags: `1h2m3.5s`, `100ms`, `0`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }

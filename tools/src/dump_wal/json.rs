@@ -155,7 +155,7 @@ pub(super) fn message(tree: &Tree<'_>) -> Json {
 }
 
 /// Text as a string, anything else as hex under a name that says so.
-pub(super) fn bytes_value(bytes: &[u8]) -> Json {
+pub(crate) fn bytes_value(bytes: &[u8]) -> Json {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.contains(|c: char| c.is_control() && !c.is_ascii_whitespace()) => {
             json!(text)
@@ -165,7 +165,7 @@ pub(super) fn bytes_value(bytes: &[u8]) -> Json {
 }
 
 /// Two hexadecimal digits a byte.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
     bytes

@@ -39,3 +39,12 @@ fn long_strings_lose_their_middle() {
     assert_eq!(excerpt(b"0123456789", 2, 3), "\"01\"...\"789\"");
     assert_eq!(excerpt(b"0123456789", 4, 0), "\"0123\"...\"\"");
 }
+
+#[test]
+fn text_that_can_be_shown_is_told_from_bytes() {
+    assert_eq!(printable(b"{\"a\": 'b\\'}"), Some("{\"a\": 'b\\'}"));
+    assert_eq!(printable(b""), Some(""));
+    for bytes in [&b"\n"[..], b"\xff", b"a\0"] {
+        assert_eq!(printable(bytes), None);
+    }
+}
