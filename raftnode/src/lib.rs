@@ -21,6 +21,7 @@ mod log_writer;
 mod mailbox;
 pub mod membership;
 mod node;
+mod peer;
 mod progress;
 mod request_id;
 mod roles;
@@ -36,6 +37,11 @@ pub use error::{Error, RequestError, Result};
 pub use event::Done;
 pub use log_store::LogStore;
 pub use node::{Node, NodeConfig};
+pub use peer::{
+    DeadlineIo, DecodeError, HistogramFigures, MemberFigures, PeerBody, PeerClient, PeerConfig,
+    PeerError, PeerFigures, PeerHost, PeerTimings, PeerTls, PeerUrl, Peers, ReceiveError, Scheme,
+    ServerTls, TlsError, TlsFiles,
+};
 pub use progress::{ClusterProgress, MemberProgress};
 pub use request_id::RequestIds;
 pub use state_machine::{
