@@ -77,7 +77,9 @@ impl<V> OrderedMap<V> {
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Option<&V> {
-        if let Ok(i) = self.find(key) {
+        // A reader asks mostly for keys that are older than everything here.
+        let may_be_in_run = self.prefixes.first().is_some_and(|p| *p <= prefix(key));
+        if may_be_in_run && let Ok(i) = self.find(key) {
             return Some(&self.run[i].1);
         }
         if self.side.is_empty() {

@@ -2,8 +2,9 @@
 //!
 //! A transaction accepts a compaction: from then on older revisions are refused, which is all a client
 //! can observe. The work follows in the background, in bounded steps: first the index lets go of what
-//! dies (under the writer's lock, a thousand keys at a time), then the rows are deleted and, on the way,
-//! what stays is hashed for comparison with other members.
+//! dies, then the rows are deleted and, on the way, what stays is hashed for comparison with other
+//! members. Within a step, writers are kept waiting for [`SLICE`] keys at a time; between steps the
+//! background thread sleeps in proportion to what the step worked (`background`).
 //!
 //! # Failure model
 //!
@@ -14,6 +15,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
@@ -28,6 +30,18 @@ use crate::schema::{self, KEY, META_FINISHED_COMPACT};
 
 /// Rows a hashing step reads for every row it may delete.
 const READS_PER_DELETE: usize = 10;
+
+/// Keys cleaned or rows deleted under a lock that writers need: a few hundred microseconds.
+const SLICE: usize = 128;
+
+/// What a step did.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stepped {
+    /// Whether there is more to do.
+    pub more: bool,
+    /// Time it worked, without what it waited for locks.
+    pub worked: Duration,
+}
 
 type Waiter = Box<dyn FnOnce(i64) + Send>;
 
@@ -175,12 +189,15 @@ impl Paused<'_> {
     }
 }
 
-/// Does one bounded part of the compaction that is next. True when there is more to do.
-pub(crate) fn step(core: &Core) -> Result<bool> {
+/// Does one bounded part of the compaction that is next.
+pub(crate) fn step(core: &Core) -> Result<Stepped> {
     let mut running = core.compactor.running.lock();
     if running.is_none() {
         let Some(job) = core.compactor.queue.lock().jobs.pop_front() else {
-            return Ok(false);
+            return Ok(Stepped {
+                more: false,
+                worked: Duration::ZERO,
+            });
         };
         *running = Some(Run {
             job,
@@ -189,9 +206,10 @@ pub(crate) fn step(core: &Core) -> Result<bool> {
         });
     }
     let run = running.as_mut().expect("set above");
-    let done = match &mut run.phase {
+    let (done, worked) = match &mut run.phase {
         Phase::Index { dead } => {
-            if step_index(core, run.job.at, dead) {
+            let (done, worked) = step_index(core, run.job.at, dead);
+            if done {
                 let mut dead = std::mem::take(dead);
                 dead.sort_unstable();
                 run.phase = Phase::Rows(RowsPhase {
@@ -201,12 +219,12 @@ pub(crate) fn step(core: &Core) -> Result<bool> {
                         .then(|| (Bytes::new(), CompactionHasher::new(run.job.previous))),
                 });
             }
-            false
+            (false, worked)
         }
         Phase::Rows(rows) => rows.step(core, run.job.at)?,
     };
     if !done {
-        return Ok(true);
+        return Ok(Stepped { more: true, worked });
     }
     core.backend.force_commit()?;
     let run = running.take().expect("a step of it was just done");
@@ -230,27 +248,35 @@ pub(crate) fn step(core: &Core) -> Result<bool> {
         revision: run.job.at,
         took_ms: core.options.clock.now_ms().saturating_sub(run.started_ms),
     });
-    Ok(!core.compactor.queue.lock().jobs.is_empty())
+    let more = !core.compactor.queue.lock().jobs.is_empty();
+    Ok(Stepped { more, worked })
 }
 
 /// Lets the index forget a part; true when nothing is left in it.
-fn step_index(core: &Core, at: i64, dead: &mut Vec<RowKey>) -> bool {
-    let mut writer = core.writer.lock();
-    let start = core.options.clock.now_ms();
-    let limit = core.options.compaction_batch_limit.max(1);
-    core.publish_ahead(&writer);
-    let done = writer.index.compact_some(at, limit, dead);
-    core.publish(&mut writer);
-    let held_ms = core.options.clock.now_ms().saturating_sub(start);
-    drop(writer);
-    core.report(CompactionStep::Index { held_ms });
-    done
+fn step_index(core: &Core, at: i64, dead: &mut Vec<RowKey>) -> (bool, Duration) {
+    let mut left = core.options.compaction_batch_limit.max(1);
+    let mut worked = Duration::ZERO;
+    loop {
+        let slice = left.min(SLICE);
+        let mut writer = core.writer.lock();
+        let start = Instant::now();
+        let done = writer.index.compact_some(at, slice, dead);
+        core.publish(&mut writer);
+        let held = start.elapsed();
+        drop(writer);
+        worked += held;
+        core.report(CompactionStep::Index { held });
+        left -= slice;
+        if done || left == 0 {
+            return (done, worked);
+        }
+    }
 }
 
 impl RowsPhase {
     /// Deletes and hashes a part; true when everything up to `at` was done.
-    fn step(&mut self, core: &Core, at: i64) -> Result<bool> {
-        let start = core.options.clock.now_ms();
+    fn step(&mut self, core: &Core, at: i64) -> Result<(bool, Duration)> {
+        let start = Instant::now();
         let limit = core.options.compaction_batch_limit.max(1);
         let from = self.deleted;
         let (to, done) = match &mut self.hashing {
@@ -260,21 +286,26 @@ impl RowsPhase {
             }
             Some((next, hasher)) => hash_some(core, at, limit, &self.dead, from, next, hasher)?,
         };
-        let mut guard = core.backend.begin();
-        for row in &self.dead[from..to] {
-            guard.delete(KEY, row.encode());
+        let mut took = start.elapsed();
+        for slice in self.dead[from..to].chunks(SLICE) {
+            let mut guard = core.backend.begin();
+            let start = Instant::now();
+            for row in slice {
+                guard.delete(KEY, row.encode());
+            }
+            guard.end();
+            took += start.elapsed();
         }
         if done {
+            let mut guard = core.backend.begin();
             schema::set_compaction(&mut guard, META_FINISHED_COMPACT, at);
+            guard.end();
         }
-        guard.end();
         self.deleted = to;
-        Counters::add(&core.counters.compacted_rows, (to - from) as u64);
-        core.report(CompactionStep::Rows {
-            deleted: to - from,
-            took_ms: core.options.clock.now_ms().saturating_sub(start),
-        });
-        Ok(done)
+        let deleted = to - from;
+        Counters::add(&core.counters.compacted_rows, deleted as u64);
+        core.report(CompactionStep::Rows { deleted, took });
+        Ok((done, took))
     }
 }
 

@@ -173,7 +173,7 @@ impl Index {
     }
 
     fn compact_key(&mut self, key: &Arc<[u8]>, at: i64, dead: &mut Vec<RowKey>) {
-        let Some((Slot::Many(history), live)) = self.tree.get(key) else {
+        let (place, Some((Slot::Many(history), live))) = self.find(key) else {
             // An earlier compaction already left the key with one version, or with none.
             return;
         };
@@ -193,7 +193,7 @@ impl Index {
             _ => Slot::many(Arc::clone(key), left),
         };
         drop(versions);
-        self.tree.insert(key, slot, live);
+        self.tree.insert_at(&place, key, slot, live);
     }
 
     /// The version of `key` visible at main revision `at`.

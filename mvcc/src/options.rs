@@ -12,9 +12,10 @@ pub struct StoreOptions {
     /// No background thread: the caller drives [`step_compaction`](crate::Store::step_compaction) and
     /// [`step_watchers`](crate::Store::step_watchers). For simulation and tests.
     pub manual: bool,
-    /// Rows a compaction looks at or deletes at most before it commits and pauses.
+    /// Rows a compaction looks at or deletes at most before it pauses.
     pub compaction_batch_limit: usize,
-    /// How long the background thread leaves the store to others between two such batches.
+    /// How long the background thread leaves the store to others between two such batches, at least:
+    /// while others write, it works a fifteenth of the time.
     pub compaction_pause: Duration,
     /// Whether each compaction hashes what it keeps, for comparison between members. Costs one read of
     /// all rows up to the compaction revision, in the background.
@@ -89,9 +90,9 @@ pub enum Durability {
 pub enum Publish {
     /// Each transaction leaves one: readers wait for nobody.
     Always,
-    /// Transactions leave one while there are readers, and before long work: a compaction's step, the
-    /// deletion of many keys. A reader after many unread transactions waits for the one that runs to
-    /// end. The thread that holds a [`WriteTxn`](crate::WriteTxn) must not take a
+    /// Transactions leave one while there are readers, and before deleting many keys. A reader after many
+    /// unread transactions waits for the one that runs to end, or for a compaction's slice (a fraction
+    /// of a millisecond). The thread that holds a [`WriteTxn`](crate::WriteTxn) must not take a
     /// [`ReadView`](crate::ReadView) or [`Stats`](crate::Stats): it would wait for itself.
     WhenRead,
 }
@@ -121,27 +122,30 @@ impl Default for WatchLimits {
     }
 }
 
-/// What a compaction just did. Times are in milliseconds of the store's clock.
+/// What a compaction just did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CompactionStep {
-    /// A part of the index was cleaned under the writer's lock.
+    /// A part of the index was cleaned under the writer's lock;
+    /// `etcd_debugging_mvcc_index_compaction_pause_duration_milliseconds`.
     Index {
         /// How long the lock was held.
-        held_ms: u64,
+        held: Duration,
     },
-    /// A batch of rows was read and its dead ones deleted.
+    /// A batch of rows was read and its dead ones deleted;
+    /// `etcd_debugging_mvcc_db_compaction_pause_duration_milliseconds`.
     Rows {
         /// Rows deleted.
         deleted: usize,
-        /// How long it took.
-        took_ms: u64,
+        /// How long it took, without waiting for writers.
+        took: Duration,
     },
-    /// All dead rows are gone and the backend has committed it.
+    /// All dead rows are gone and the backend has committed it;
+    /// `etcd_debugging_mvcc_db_compaction_total_duration_milliseconds`.
     Finished {
         /// The compaction's revision.
         revision: i64,
-        /// Time since it began.
+        /// Time since it began, in milliseconds of the store's clock.
         took_ms: u64,
     },
 }

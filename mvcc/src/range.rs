@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::index::{Bounds, IndexView};
 use crate::key_history::Found;
 use crate::record::{self, Record};
-use crate::revision::{Revision, RowKey};
+use crate::revision::{Revision, RowKey, RowKeyBytes};
 
 #[cfg(test)]
 mod tests;
@@ -172,11 +172,19 @@ impl<'a> Keys<'a> {
 /// Where rows come from: a reader's view or a transaction's own picture.
 pub(crate) trait Rows {
     fn row(&self, key: &[u8]) -> Result<Option<Bytes>>;
+
+    /// The same for several keys at once.
+    fn rows(&self, keys: &[RowKeyBytes]) -> Result<Vec<Option<Bytes>>> {
+        keys.iter().map(|key| self.row(key.as_ref())).collect()
+    }
 }
+
+/// Rows that are asked for at once.
+const ROWS_AT_ONCE: usize = 256;
 
 /// The row of a put that the index knows.
 pub(crate) fn load(rows: &dyn Rows, revision: Revision) -> Result<Bytes> {
-    rows.row(RowKey::put(revision).to_array().as_slice())?
+    rows.row(RowKey::put(revision).to_array().as_ref())?
         .ok_or(Error::MissingRow { revision })
 }
 
@@ -293,15 +301,38 @@ impl Query<'_> {
     pub(crate) fn range(&self, o: &RangeOptions) -> Result<RangeResult> {
         let located = self.locate(o)?;
         let mut kvs = Vec::with_capacity(located.revisions.len());
-        for revision in located.revisions {
-            kvs.push(self.load(revision, o.keys_only)?);
-        }
+        self.load_each(&located.revisions, o.keys_only, &mut |kv| kvs.push(kv))?;
         Ok(RangeResult {
             kvs,
             count: located.count,
             more: located.more,
             revision: located.revision,
         })
+    }
+
+    pub(crate) fn load_each(
+        &self,
+        revisions: &[Revision],
+        keys_only: bool,
+        f: &mut dyn FnMut(Bytes),
+    ) -> Result<()> {
+        if let [revision] = revisions {
+            f(self.load(*revision, keys_only)?);
+            return Ok(());
+        }
+        for part in revisions.chunks(ROWS_AT_ONCE) {
+            let keys: Vec<_> = part.iter().map(|r| RowKey::put(*r).to_array()).collect();
+            for (revision, row) in part.iter().zip(self.rows.rows(&keys)?) {
+                let revision = *revision;
+                let row = row.ok_or(Error::MissingRow { revision })?;
+                f(if keys_only {
+                    record::without_value(RowKey::put(revision), &row)?
+                } else {
+                    row
+                });
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn load(&self, revision: Revision, keys_only: bool) -> Result<Bytes> {

@@ -101,7 +101,7 @@ impl RowKey {
 
     /// The stored key.
     pub fn encode(self) -> Bytes {
-        Bytes::copy_from_slice(self.to_array().as_slice())
+        Bytes::copy_from_slice(self.to_array().as_ref())
     }
 
     /// Reads a stored key. [`Error::BadRowKey`] when the length, a mark or a sign is wrong.
@@ -140,8 +140,8 @@ pub(crate) struct RowKeyBytes {
     len: usize,
 }
 
-impl RowKeyBytes {
-    pub(crate) fn as_slice(&self) -> &[u8] {
+impl AsRef<[u8]> for RowKeyBytes {
+    fn as_ref(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 }

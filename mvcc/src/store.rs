@@ -182,7 +182,7 @@ impl Store {
 
     /// Does one bounded part of a compaction. True when there is more to do.
     pub fn step_compaction(&self) -> Result<bool> {
-        compact::step(self.core())
+        Ok(compact::step(self.core())?.more)
     }
 
     /// Does one bounded part of catching up. True when something was done.

@@ -166,6 +166,31 @@ impl Layer {
             .cloned()
     }
 
+    /// Answers those of `wanted` that have no answer yet and that this layer says something of. Takes the
+    /// lock once.
+    pub(super) fn get_many<K: AsRef<[u8]>>(
+        &self,
+        bucket: Bucket,
+        wanted: &[K],
+        seq: u64,
+        answers: &mut [Option<Op>],
+    ) {
+        let buckets = self.buckets.read();
+        let Some(slot) = buckets.iter().find(|b| b.bucket == bucket) else {
+            return;
+        };
+        if slot.keys.is_empty() {
+            return;
+        }
+        for (key, answer) in wanted.iter().zip(answers) {
+            if answer.is_none()
+                && let Some(versions) = slot.keys.get(key.as_ref())
+            {
+                *answer = versions.at(seq).cloned();
+            }
+        }
+    }
+
     /// Whether the layer has any operation on the bucket.
     pub(super) fn touches(&self, bucket: Bucket) -> bool {
         self.buckets

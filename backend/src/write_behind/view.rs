@@ -41,6 +41,26 @@ impl View {
         self.published.snapshot.get(bucket, key)
     }
 
+    /// The values under several keys, each as [`get`](Self::get) would find it. A batch that is not yet
+    /// committed is asked once for all of them, which matters beside a busy writer.
+    pub fn get_many<K: AsRef<[u8]>>(
+        &self,
+        bucket: Bucket,
+        keys: &[K],
+    ) -> Result<Vec<Option<Bytes>>> {
+        let mut answers: Vec<Option<Op>> = vec![None; keys.len()];
+        for layer in &self.published.layers {
+            layer.get_many(bucket, keys, self.seq, &mut answers);
+        }
+        let snapshot = &self.published.snapshot;
+        let values = keys.iter().zip(answers).map(|(key, answer)| match answer {
+            Some(Op::Put(value)) => Ok(Some(value)),
+            Some(Op::Delete) => Ok(None),
+            None => snapshot.get(bucket, key.as_ref()),
+        });
+        values.collect()
+    }
+
     /// The pairs of a range in order. No lock is held between two calls of
     /// [`ViewScan::next`].
     pub fn scan(

@@ -63,12 +63,15 @@ fn agree(view: &View, model: &Model, range: &KeyRange) {
         let mut back = listing(view, bucket, range, Direction::Backward);
         back.reverse();
         assert_eq!(back, want);
-        for k in 0..40 {
-            assert_eq!(
-                view.get(bucket, &key(k)).unwrap(),
-                model.get(&(bucket, key(k))).cloned()
-            );
+        let keys: Vec<_> = (0..40).map(key).collect();
+        let values: Vec<_> = keys
+            .iter()
+            .map(|key| model.get(&(bucket, key.clone())).cloned())
+            .collect();
+        for (key, value) in keys.iter().zip(&values) {
+            assert_eq!(view.get(bucket, key).unwrap(), *value);
         }
+        assert_eq!(view.get_many(bucket, &keys).unwrap(), values);
     }
 }
 

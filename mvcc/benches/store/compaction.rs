@@ -14,8 +14,8 @@ const DEAD: u64 = 1_000_000;
 pub(crate) fn run(table: &mut Table) {
     let dir = directory();
     let store = on_disk(&dir.path().join("db"), StoreOptions::default());
-    let value = Bytes::from_static(&[b'v'; 256]);
-    fill(&store, KEYS, 256);
+    let value = Bytes::from_static(&[b'v'; 64]);
+    fill(&store, KEYS, 64);
     for n in 0..DEAD / 1000 {
         let mut txn = store.write();
         for k in 0..1000 {

@@ -23,7 +23,10 @@ mod table;
 
 use table::Table;
 
-const SECTIONS: [(&str, fn(&mut Table)); 6] = [
+/// A name, and what to measure.
+type Section = (&'static str, fn(&mut Table));
+
+const SECTIONS: [Section; 6] = [
     ("memory", memory::run),
     ("inserts", inserts::run),
     ("reads", reads::run),

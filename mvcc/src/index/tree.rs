@@ -212,13 +212,8 @@ impl<V: Clone> Tree<V> {
         }
     }
 
-    /// Inserts `key`, or replaces what it had.
-    pub(super) fn insert(&mut self, key: &[u8], value: V, live: bool) {
-        let place = self.find(key).0;
-        self.insert_at(&place, key, value, live);
-    }
-
-    /// The same at a place that [`find`](Self::find) found; the tree has not changed since.
+    /// Inserts `key`, or replaces what it had, at the place that [`find`](Self::find) found; the tree has
+    /// not changed since.
     pub(super) fn insert_at(&mut self, place: &Place, key: &[u8], value: V, live: bool) {
         self.appending = place.last;
         let Some(split) = Node::insert(&mut self.root, place, 0, key, value, live) else {

@@ -40,6 +40,14 @@ fn check_node(node: &Node<u32>, low: Option<&[u8]>, high: Option<&[u8]>, root: b
     }
 }
 
+/// Inserts where the tree says the key belongs; what it says is there must be what `get` finds.
+fn insert(tree: &mut Tree<u32>, key: &[u8], value: u32, live: bool) {
+    let was = tree.get(key).map(|(v, l)| (*v, l));
+    let (place, found) = tree.find(key);
+    assert_eq!(found.map(|(v, l)| (*v, l)), was);
+    tree.insert_at(&place, key, value, live);
+}
+
 fn contents(tree: &Tree<u32>, start: &[u8], end: Option<&[u8]>) -> Vec<(Vec<u8>, u32, bool)> {
     let mut all = Vec::new();
     tree.visit(Bounds { start, end }, &mut |key, value, live| {
@@ -68,6 +76,8 @@ fn key() -> impl Strategy<Value = Vec<u8>> {
 #[derive(Clone, Debug)]
 enum Step {
     Insert(Vec<u8>, u32, bool),
+    /// Keys behind all others.
+    Append(u8),
     Remove(Vec<u8>),
     RemoveRange(Vec<u8>, Vec<u8>),
     Count(Vec<u8>, Option<Vec<u8>>),
@@ -77,6 +87,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         20 => (key(), any::<u32>(), any::<bool>()).prop_map(|(k, v, l)| Step::Insert(k, v, l)),
+        2 => (1u8..40).prop_map(Step::Append),
         8 => key().prop_map(Step::Remove),
         1 => (key(), key()).prop_map(|(a, b)| Step::RemoveRange(a, b)),
         4 => (key(), proptest::option::of(key())).prop_map(|(a, b)| Step::Count(a, b)),
@@ -96,8 +107,15 @@ proptest! {
         for (number, step) in steps.into_iter().enumerate() {
             match step {
                 Step::Insert(key, value, live) => {
-                    tree.insert(&key, value, live);
+                    insert(&mut tree, &key, value, live);
                     model.insert(key, (value, live));
+                }
+                Step::Append(count) => {
+                    for n in 0..u32::from(count) {
+                        let key = format!("zz{number:04}-{n:02}").into_bytes();
+                        insert(&mut tree, &key, n, n % 3 > 0);
+                        model.insert(key, (n, n % 3 > 0));
+                    }
                 }
                 Step::Remove(key) => {
                     tree.remove(&key);
@@ -137,7 +155,7 @@ proptest! {
 fn keys_that_only_grow_fill_their_leaves() {
     let mut tree = Tree::new();
     for n in 0..10_000u32 {
-        tree.insert(&n.to_be_bytes(), n, true);
+        insert(&mut tree, &n.to_be_bytes(), n, true);
     }
     let Node::Inner(root) = &*tree.root else {
         panic!("ten thousand keys do not fit one leaf");
