@@ -18,6 +18,20 @@ pub enum ReadOnlyOption {
     LeaseBased,
 }
 
+/// A mistake to make, so that it can be seen that a checker finds it. With feature `seeded-bugs` only.
+#[cfg(feature = "seeded-bugs")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SeededBug {
+    /// Entries of earlier terms are committed as soon as a quorum has them (Raft, figure 8).
+    CommitOldTermByCounting,
+    /// A leader answers reads without asking anybody.
+    ReadWithoutQuorum,
+    /// A leader answers reads before it has committed anything in its term.
+    ReadBeforeFirstCommit,
+    /// A snapshot of less than is committed is taken over.
+    SnapshotBehindCommit,
+}
+
 /// The settings of a node.
 ///
 /// [`Config::new`] gives what etcd's server uses; limits in bytes take `u64::MAX` as "none".
@@ -66,6 +80,9 @@ pub struct Config {
     pub logger: Arc<dyn Logger>,
     /// Spreads election timeouts.
     pub jitter: Box<dyn Jitter>,
+    /// The mistake to make, if any.
+    #[cfg(feature = "seeded-bugs")]
+    pub seeded_bug: Option<SeededBug>,
 }
 
 impl Config {
@@ -92,7 +109,15 @@ impl Config {
             step_down_on_removal: false,
             logger: Arc::new(NoLogger),
             jitter: Box::new(SeededJitter::new(id)),
+            #[cfg(feature = "seeded-bugs")]
+            seeded_bug: None,
         }
+    }
+
+    /// Whether this mistake is to be made.
+    #[cfg(feature = "seeded-bugs")]
+    pub(crate) fn makes(&self, bug: SeededBug) -> bool {
+        self.seeded_bug == Some(bug)
     }
 
     /// Refuses contradictions, and resolves what zero stands for.

@@ -72,6 +72,8 @@ mod storage;
 mod tracker;
 
 pub use confchange::{Change, Changer, ConfChangeError, ConfChangeExt, parse_conf_changes};
+#[cfg(feature = "seeded-bugs")]
+pub use config::SeededBug;
 pub use config::{Config, ReadOnlyOption};
 pub use error::Error;
 pub use jitter::{Jitter, SeededJitter};

@@ -237,17 +237,25 @@ impl<S: Storage> RawNode<S> {
     /// later one meanwhile: then its configuration has the change, and perhaps later ones, already.
     ///
     /// With asynchronous writes that can happen, since entries handed out before may be applied after
-    /// the snapshot arrived; drivers that write so use this.
+    /// the snapshot arrived; drivers that write so use this. What it returns then is not the
+    /// configuration as of `index`: [`RawNode::is_superseded`] tells.
     pub fn apply_conf_change_at(
         &mut self,
         index: u64,
         change: &impl ConfChangeExt,
     ) -> Result<ConfState, Error> {
-        if index <= self.raft.config_snapshot {
+        if self.is_superseded(index) {
             self.check()?;
             return Ok(self.raft.tracker.conf_state());
         }
         self.try_apply_conf_change(change)
+    }
+
+    /// Whether the node's configuration is that of a snapshot which has the entry at `index`, while the
+    /// application may still be about to apply that entry. A configuration returned for such an entry
+    /// must not be recorded as that of its index.
+    pub fn is_superseded(&self, index: u64) -> bool {
+        index <= self.raft.config_snapshot
     }
 
     /// Takes a message from a peer or from a storage thread.

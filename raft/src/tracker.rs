@@ -96,6 +96,11 @@ impl Tracker {
         self.votes.entry(id).or_insert(granted);
     }
 
+    /// The vote of a node, if it is known.
+    pub(crate) fn vote_of(&self, id: u64) -> Option<bool> {
+        self.votes.get(&id).copied()
+    }
+
     /// How the election stands. The counts are of current voters only; they are for the log.
     pub(crate) fn tally(&self) -> Tally {
         let (mut granted, mut rejected) = (0, 0);

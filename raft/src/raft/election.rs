@@ -290,6 +290,11 @@ impl<S: Storage> Raft<S> {
             VoteResult::Won if self.role.state() == StateRole::PreCandidate => {
                 self.run_for_leader(Campaign::Election)
             }
+            // The votes of others are enough, and yet: as long as its own vote, and with it the term, is
+            // not durable, a crash would make it forget that it ever led. The same voters could elect it
+            // once more in the same term, and it would issue other entries under the same positions.
+            // (etcd leads at once here, which is safe with synchronous writes only.)
+            VoteResult::Won if self.tracker.vote_of(self.id).is_none() => Ok(()),
             VoteResult::Won => {
                 self.become_leader();
                 self.broadcast_append()

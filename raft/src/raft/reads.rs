@@ -15,7 +15,10 @@ impl<S: Storage> Raft<S> {
         // Before its first commit a leader may not know of all that earlier ones committed. That holds
         // for a single voter too: the commit index it restarted with can be behind what it had
         // acknowledged, since a commit index alone is not worth an fsync.
-        if !self.committed_in_this_term()? {
+        let too_early = !self.committed_in_this_term()?;
+        #[cfg(feature = "seeded-bugs")]
+        let too_early = too_early && !self.config.makes(crate::SeededBug::ReadBeforeFirstCommit);
+        if too_early {
             if let Some(leader) = self.role.leader_mut() {
                 leader.early_reads.push(m);
             }
@@ -50,8 +53,12 @@ impl<S: Storage> Raft<S> {
 
     fn start_read(&mut self, request: Message) {
         let committed = self.log.committed();
-        let needs_quorum =
-            self.config.read_only_option == ReadOnlyOption::Safe && !self.tracker.is_singleton();
+        // Alone it needs nobody; but a leader that was removed, and leads until it learns who follows,
+        // is not the one voter that is left.
+        let alone = self.tracker.is_singleton() && self.tracker.config.voters.contains(self.id);
+        let needs_quorum = self.config.read_only_option == ReadOnlyOption::Safe && !alone;
+        #[cfg(feature = "seeded-bugs")]
+        let needs_quorum = needs_quorum && !self.config.makes(crate::SeededBug::ReadWithoutQuorum);
         let id = self.id;
         match self.role.leader_mut() {
             Some(leader) if needs_quorum => {

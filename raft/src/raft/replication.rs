@@ -131,6 +131,15 @@ impl<S: Storage> Raft<S> {
             term: self.term,
             index: self.tracker.committed(),
         };
+        #[cfg(feature = "seeded-bugs")]
+        let id = if self.config.makes(crate::SeededBug::CommitOldTermByCounting) {
+            EntryId {
+                term: self.log.known_term(id.index)?.unwrap_or(0),
+                ..id
+            }
+        } else {
+            id
+        };
         let advanced = self.log.maybe_commit(id)?;
         if advanced {
             self.release_early_reads()?;

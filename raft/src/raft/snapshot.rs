@@ -94,7 +94,10 @@ impl<S: Storage> Raft<S> {
     /// Replaces log and configuration by a snapshot. Returns false if it is not needed.
     fn restore(&mut self, snapshot: Snapshot) -> Result<bool, Error> {
         let id = snapshot_id(&snapshot);
-        if id.index <= self.log.committed() {
+        let is_old = id.index <= self.log.committed();
+        #[cfg(feature = "seeded-bugs")]
+        let is_old = is_old && !self.config.makes(crate::SeededBug::SnapshotBehindCommit);
+        if is_old {
             return Ok(false);
         }
         if !matches!(self.role, Role::Follower { .. }) {

@@ -3,7 +3,7 @@
 use varve_proto::raftpb::{ConfChange, Entry, HardState, Message, MessageType, Snapshot};
 use varve_raft::{
     ConfChangeExt as _, Config, LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, MemoryStorage, RawNode,
-    Ready, Storage as _, is_local_target,
+    Ready, StateRole, Storage as _, is_local_target,
 };
 
 use crate::network::{Network, bytes, message, plain};
@@ -172,6 +172,27 @@ fn nothing_that_rests_on_a_write_leaves_before_it() {
             .iter()
             .any(|m| m.r#type() == MessageType::MsgVoteResp && m.to == 3)
     );
+}
+
+#[test]
+fn a_candidate_leads_only_once_its_own_vote_is_durable() {
+    // Of three, two others are a majority without it.
+    let mut node = Node::new(&[1, 2, 3]);
+    node.raw.campaign().unwrap();
+    let order = to(&node.raw.ready(), LOCAL_APPEND_THREAD).unwrap();
+    assert_eq!((order.term, order.vote), (1, 1));
+    for voter in [2, 3] {
+        node.raw
+            .step(message(MessageType::MsgVoteResp, voter, 1, 1))
+            .unwrap();
+    }
+    // A crash now would leave nothing of term 1 on its disk: it must not have sent a single entry of it.
+    assert_eq!(node.raw.basic_status().role, StateRole::Candidate);
+    assert!(!node.raw.has_ready());
+    assert_eq!(node.write(&order), []);
+    assert_eq!(node.raw.basic_status().role, StateRole::Leader);
+    let ready = node.raw.ready();
+    assert_eq!(to(&ready, 2).unwrap().r#type(), MessageType::MsgApp);
 }
 
 #[test]
