@@ -7,7 +7,7 @@ use serde_json::Value;
 use varve_backend::{Batch, Direction, Engine, KeyRange, Snapshot};
 use varve_backend_btree::BtreeOptions;
 
-use crate::common::{KEY, LEASE, META, Numbers, content, open, real, revision, revisions};
+use crate::common::{Content, KEY, LEASE, META, Numbers, content, open, real, revision, revisions};
 
 /// The directory of golden archives, or `None` with a word about it.
 fn golden() -> Option<PathBuf> {
@@ -59,13 +59,18 @@ fn base64(text: &str) -> Vec<u8> {
 /// The hash of etcd's `Hash` RPC: all buckets, names and pairs, without what differs from member to
 /// member.
 fn hash(snapshot: &dyn Snapshot, without: &[&[u8]]) -> u32 {
+    hash_of(&content(snapshot).unwrap(), without)
+}
+
+/// The same of content that was read before.
+pub(crate) fn hash_of(content: &Content, without: &[&[u8]]) -> u32 {
     let mut sum = 0;
-    for (name, pairs) in content(snapshot).unwrap() {
-        sum = crc32c::crc32c_append(sum, &name);
+    for (name, pairs) in content {
+        sum = crc32c::crc32c_append(sum, name);
         for (key, value) in pairs {
             if name != META.as_bytes() || !without.contains(&&key[..]) {
-                sum = crc32c::crc32c_append(sum, &key);
-                sum = crc32c::crc32c_append(sum, &value);
+                sum = crc32c::crc32c_append(sum, key);
+                sum = crc32c::crc32c_append(sum, value);
             }
         }
     }
@@ -191,7 +196,7 @@ fn keeps_its_content_when_written(path: &Path, place: &str) {
 }
 
 /// `etcdutl`, if there is one.
-fn etcdutl() -> Option<PathBuf> {
+pub(crate) fn etcdutl() -> Option<PathBuf> {
     let mut candidates: Vec<PathBuf> = Vec::new();
     candidates.extend(std::env::var_os("VARVE_ETCD_DIR").map(|d| PathBuf::from(d).join("etcdutl")));
     if let Some(path) = std::env::var_os("PATH") {
@@ -204,7 +209,7 @@ fn etcdutl() -> Option<PathBuf> {
     found
 }
 
-fn status(tool: &Path, db: &Path) -> Value {
+pub(crate) fn status(tool: &Path, db: &Path) -> Value {
     let output = Command::new(tool)
         .args(["snapshot", "status", "-w", "json"])
         .arg(db)
@@ -285,7 +290,7 @@ fn etcdutl_reads_our_files_and_exports() {
 }
 
 /// The bbolt command, if somebody built one (`go install go.etcd.io/bbolt/cmd/bbolt@v1.3.12`).
-fn bbolt_accepts(path: &Path) -> bool {
+pub(crate) fn bbolt_accepts(path: &Path) -> bool {
     let Some(tool) = std::env::var_os("VARVE_BBOLT") else {
         println!("skipped: VARVE_BBOLT does not name a bbolt command");
         return false;
