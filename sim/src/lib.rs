@@ -1,0 +1,35 @@
+//! Clusters that run on virtual time, a virtual network and simulated disks, and checkers that watch.
+//!
+//! Everything follows from a seed: the settings of the cluster, what happens to it, how long each
+//! message and each write takes. One world runs on one thread and looks at no clock, so that a seed
+//! repeats its run exactly; seeds are spread over threads. Development only: `sim` is in no binary that
+//! serves anybody.
+//!
+//! # Parts
+//! [`Queue`] (virtual time), [`Net`], [`Trace`] and the checkers ([`Logs`], [`Clients`]) know nothing of
+//! what they simulate. [`raft`] is the first level, consensus cores with a driver, log and snapshots of
+//! their own; a level of whole members would stand beside it.
+//!
+//! # Running it
+//! `cargo run --release -p varve-sim -- raft --seeds 0..100000`. A failing seed prints the violation, a
+//! shrunk plan and the end of its trace; `--seeds N` alone runs and explains one.
+#![forbid(unsafe_code)]
+
+mod bugs;
+mod check;
+mod net;
+mod queue;
+pub mod raft;
+mod rng;
+mod shrink;
+mod trace;
+
+#[cfg(feature = "seeded-bugs")]
+pub use bugs::Bug;
+pub use bugs::Bugs;
+pub use check::{Applied, Checked, Clients, EntryId, Logs, Property, Shadow, Violation};
+pub use net::{Fate, Net, Weather};
+pub use queue::Queue;
+pub use rng::{Rng, draw};
+pub use shrink::shrink;
+pub use trace::Trace;

@@ -1,0 +1,5 @@
+//! Integration tests: schedules without violations, repeatability, and mistakes that are found.
+
+#[cfg(feature = "seeded-bugs")]
+mod bugs;
+mod schedules;
