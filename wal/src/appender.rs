@@ -270,6 +270,7 @@ impl Appender {
         self.encoder.clear();
         self.unsynced = true;
         self.offset += len;
+        self.pipeline.advance(self.offset);
         Ok(())
     }
 

@@ -14,15 +14,18 @@ use crate::replay::{self, Accumulator};
 pub(crate) fn valid_snapshots(fs: &DynFs, dir: &Path) -> Result<Vec<Snapshot>> {
     let mut snapshots = Vec::new();
     let mut commit = 0;
-    for record in ReadOnly::open_all(fs, dir)?.records()? {
-        let record = match record {
-            Ok(record) => record,
+    let mut records = ReadOnly::open_all(fs, dir)?.records()?;
+    loop {
+        let record = match records.next_located() {
+            Ok(Some(record)) => record,
+            Ok(None) => break,
             Err(e) if e.is_repairable() => break,
             Err(e) => return Err(e),
         };
+        let file = records.path();
         match record.kind {
-            RecordKind::Snapshot => snapshots.push(replay::snapshot(&record)?),
-            RecordKind::State => commit = replay::hard_state(&record)?.commit,
+            RecordKind::Snapshot => snapshots.push(replay::snapshot(&record, file)?),
+            RecordKind::State => commit = replay::hard_state(&record, file)?.commit,
             RecordKind::Metadata | RecordKind::Entry | RecordKind::Crc => {}
         }
     }
@@ -33,13 +36,7 @@ pub(crate) fn valid_snapshots(fs: &DynFs, dir: &Path) -> Result<Vec<Snapshot>> {
 /// Reads a log from `start` to its end, as a start would, and gives its hard state.
 pub(crate) fn verify(fs: &DynFs, dir: &Path, start: &Snapshot) -> Result<HardState> {
     let mut accumulator = Accumulator::checking(start);
-    for record in ReadOnly::open(fs, dir, start)?.records()? {
-        match record {
-            Ok(record) => accumulator.add(record)?,
-            Err(e) if e.is_repairable() => break,
-            Err(e) => return Err(e),
-        }
-    }
+    accumulator.add_all(&mut ReadOnly::open(fs, dir, start)?.records()?)?;
     if !accumulator.matched() {
         let Snapshot { index, term, .. } = *start;
         return Err(Error::SnapshotNotFound {

@@ -1,27 +1,26 @@
 //! Records into frames, in one buffer, under one running checksum.
 //!
 //! The appender's log thread encodes a batch here and hands the whole buffer to one write. A payload
-//! is copied once, into its place; the checksum runs over it there. The buffer is kept, so a steady
-//! stream of batches allocates nothing.
+//! is copied once, into its place; its checksum, which stands before it, is taken where it came from.
+//! The buffers are kept, so a steady stream of batches allocates nothing.
 //!
 //! # Invariants
 //! 1. The buffer begins at a frame and holds whole frames: its length is a multiple of 8.
 //! 2. `crc` is the checksum over the data of every record encoded so far, earlier segments included.
-use bytes::BufMut as _;
 use prost::Message;
-use prost::encoding::{encode_varint, encoded_len_varint};
 use varve_proto::raftpb::{Entry, HardState};
 use varve_proto::walpb::Snapshot;
 
 use crate::format::{FrameLen, LENGTH_BYTES, RecordKind, put_padding};
 
+mod small;
+
+use small::Small;
+
+/// Tags of a record.
 const TYPE_TAG: u8 = 1 << 3;
 const CRC_TAG: u8 = 2 << 3;
 const DATA_TAG: u8 = 3 << 3 | 2;
-/// Longest varint of a checksum.
-const CRC_VARINT_MAX: usize = 5;
-/// Type and crc tags and values, without the crc's varint.
-const HEAD_BYTES: usize = 3;
 
 /// What an idle buffer may keep of its capacity.
 const KEEP_BYTES: usize = 4 << 20;
@@ -29,6 +28,8 @@ const KEEP_BYTES: usize = 4 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct Encoder {
     buf: Vec<u8>,
+    /// A message on its way into the buffer.
+    scratch: Vec<u8>,
     crc: u32,
 }
 
@@ -36,8 +37,8 @@ impl Encoder {
     /// Continues a chain whose checksum so far is `crc`.
     pub(crate) fn continuing(crc: u32) -> Self {
         Self {
-            buf: Vec::new(),
             crc,
+            ..Self::default()
         }
     }
 
@@ -54,20 +55,26 @@ impl Encoder {
 
     /// The record that begins a segment: the checksum so far.
     pub(crate) fn crc_record(&mut self) {
-        let len = FrameLen::of_record((HEAD_BYTES + encoded_len_varint(self.crc.into())) as u64);
-        self.buf.put_u64_le(len.encode());
-        self.head(RecordKind::Crc);
-        put_padding(&mut self.buf, len);
+        let head = self.head(RecordKind::Crc);
+        self.frame(&head, &[], &[]);
     }
 
     pub(crate) fn metadata(&mut self, metadata: &[u8]) {
-        self.record(RecordKind::Metadata, metadata.len(), |buf| {
-            buf.extend_from_slice(metadata);
-        });
+        self.record(RecordKind::Metadata, &[], metadata);
     }
 
+    /// The fields as every encoder up to 3.6 writes them: all four, but for absent data.
     pub(crate) fn entry(&mut self, entry: &Entry) {
-        self.message(RecordKind::Entry, entry);
+        let mut fields = Small::default();
+        // Protobuf extends the sign of a number of an enumeration to 64 bits.
+        fields.number(1 << 3, i64::from(entry.r#type).cast_unsigned());
+        fields.number(2 << 3, entry.term);
+        fields.number(3 << 3, entry.index);
+        let data = entry.data.as_deref();
+        if let Some(data) = data {
+            fields.number(4 << 3 | 2, data.len() as u64);
+        }
+        self.record(RecordKind::Entry, fields.bytes(), data.unwrap_or_default());
     }
 
     pub(crate) fn state(&mut self, state: &HardState) {
@@ -79,47 +86,39 @@ impl Encoder {
     }
 
     fn message(&mut self, kind: RecordKind, message: &impl Message) {
-        self.record(kind, message.encoded_len(), |buf| message.encode_raw(buf));
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        message.encode_raw(&mut scratch);
+        self.record(kind, &[], &scratch);
+        self.scratch = scratch;
     }
 
-    /// Encodes a record whose data is `data_len` bytes that `put` appends.
-    ///
-    /// The checksum stands before the data it covers, and its varint has one to five bytes: room for
-    /// the longest is left, and the data moves up in the one case of sixteen where that is too much.
-    fn record(&mut self, kind: RecordKind, data_len: usize, put: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.buf.len();
-        let len_varint = encoded_len_varint(data_len as u64);
-        let gap = LENGTH_BYTES + HEAD_BYTES + CRC_VARINT_MAX + 1 + len_varint;
-        self.buf.reserve(gap + data_len + LENGTH_BYTES);
-        self.buf.resize(start + gap, 0);
-        put(&mut self.buf);
-        assert_eq!(
-            self.buf.len(),
-            start + gap + data_len,
-            "a message is as long as it said"
-        );
-        self.crc = crc32c::crc32c_append(self.crc, &self.buf[start + gap..]);
+    /// A record whose data is `fields` and then `payload`.
+    fn record(&mut self, kind: RecordKind, fields: &[u8], payload: &[u8]) {
+        let crc = crc32c::crc32c_append(self.crc, fields);
+        self.crc = crc32c::crc32c_append(crc, payload);
+        let mut head = self.head(kind);
+        head.number(DATA_TAG, (fields.len() + payload.len()) as u64);
+        self.frame(&head, fields, payload);
+    }
 
-        let crc_varint = encoded_len_varint(self.crc.into());
-        let surplus = CRC_VARINT_MAX - crc_varint;
-        if surplus > 0 {
-            self.buf.copy_within(start + gap.., start + gap - surplus);
-            self.buf.truncate(start + gap - surplus + data_len);
-        }
-        let len = FrameLen::of_record((HEAD_BYTES + crc_varint + 1 + len_varint + data_len) as u64);
-        let mut head = &mut self.buf[start..start + gap - surplus];
-        head.put_u64_le(len.encode());
-        head.put_slice(&[TYPE_TAG, kind.number(), CRC_TAG]);
-        encode_varint(self.crc.into(), &mut head);
-        head.put_u8(DATA_TAG);
-        encode_varint(data_len as u64, &mut head);
-        assert!(head.is_empty(), "the head fills its gap");
+    fn head(&self, kind: RecordKind) -> Small {
+        let mut head = Small::default();
+        head.number(TYPE_TAG, kind.number().into());
+        head.number(CRC_TAG, self.crc.into());
+        head
+    }
+
+    fn frame(&mut self, head: &Small, fields: &[u8], payload: &[u8]) {
+        let record_bytes = head.bytes().len() + fields.len() + payload.len();
+        let len = FrameLen::of_record(record_bytes as u64);
+        // The length field, and padding of less than one.
+        self.buf.reserve(2 * LENGTH_BYTES + record_bytes);
+        self.buf.extend_from_slice(&len.encode().to_le_bytes());
+        self.buf.extend_from_slice(head.bytes());
+        self.buf.extend_from_slice(fields);
+        self.buf.extend_from_slice(payload);
         put_padding(&mut self.buf, len);
-    }
-
-    fn head(&mut self, kind: RecordKind) {
-        self.buf.put_slice(&[TYPE_TAG, kind.number(), CRC_TAG]);
-        encode_varint(self.crc.into(), &mut self.buf);
     }
 }
 

@@ -5,8 +5,10 @@
 pub struct WalOptions {
     /// A segment that has reached this length after a write is closed and the next one begun.
     pub segment_size_bytes: u64,
-    /// Writes zeros over the next segment ahead of need, so that a sync of the log has no extents to
-    /// convert. Costs as many bytes again as the log has; off, the space is only reserved.
+    /// Writes zeros over the next segment ahead of need, two bytes for each byte appended until it is
+    /// full, so that a sync of the log has no extents to convert: it is then a third to two fifths
+    /// faster (`docs/formats/wal.md`). Costs as many bytes again as the log has; off, the space is only
+    /// reserved.
     pub prefill: bool,
     /// Never syncs. A crash of the machine may lose or tear anything.
     pub unsafe_no_fsync: bool,
@@ -17,11 +19,11 @@ pub struct WalOptions {
 }
 
 impl Default for WalOptions {
-    /// etcd's: segments of 64,000,000 bytes, reserved ahead, synced.
+    /// etcd's segments of 64,000,000 bytes, synced, and zero-filled ahead.
     fn default() -> Self {
         Self {
             segment_size_bytes: 64_000_000,
-            prefill: false,
+            prefill: true,
             unsafe_no_fsync: false,
             inline_pipeline: false,
         }

@@ -24,6 +24,9 @@ pub(crate) enum Flaw {
 
 /// Parses all of `bytes` as one record.
 pub(crate) fn record(bytes: &[u8]) -> Result<Parsed, Flaw> {
+    if let Some(parsed) = plain(bytes) {
+        return Ok(parsed);
+    }
     let mut at = Cursor { bytes, at: 0 };
     let mut parsed = Parsed::default();
     while !at.is_done() {
@@ -32,21 +35,73 @@ pub(crate) fn record(bytes: &[u8]) -> Result<Parsed, Flaw> {
     Ok(parsed)
 }
 
-/// Parses the record that begins `bytes` as encoders write it, whatever follows it: its fields in
-/// ascending order, its end being that of its data (of its crc in a crc record). Gives its length too.
-pub(crate) fn leading_record(bytes: &[u8]) -> Result<(Parsed, usize), Flaw> {
+/// A record as every encoder writes those with data, each field once and in ascending order; `None` for
+/// any other, which the general way decides.
+fn plain(bytes: &[u8]) -> Option<Parsed> {
+    let [0x08, kind @ 0..=0x7f, 0x10, ..] = bytes else {
+        return None;
+    };
+    let mut at = Cursor { bytes, at: 3 };
+    let crc = at.varint().ok()?;
+    if *bytes.get(at.at)? != 0x1a {
+        return None;
+    }
+    at.at += 1;
+    let data = at.bytes().ok()?;
+    (data.end == bytes.len()).then_some(Parsed {
+        kind: i64::from(*kind),
+        crc: low_half(crc),
+        data: Some(data),
+    })
+}
+
+/// What stands before the data of a record, as encoders write it: type, crc, and the data's length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) kind: i64,
+    pub(crate) crc: u32,
+    /// Bytes before the data; in a crc record, which has none, the whole record.
+    pub(crate) before_data: u64,
+    /// Bytes of data.
+    pub(crate) data_bytes: u64,
+}
+
+impl Head {
+    /// Longest head: three tags, a type, a crc and a length.
+    pub(crate) const MAX_BYTES: usize = 33;
+
+    /// Length of the record.
+    pub(crate) fn record_bytes(self) -> u64 {
+        self.before_data.saturating_add(self.data_bytes)
+    }
+}
+
+/// Parses the beginning of a record as encoders write it, whatever follows: its fields in ascending
+/// order, its end being that of its data (of its crc in a crc record). The data need not be there.
+pub(crate) fn head(bytes: &[u8]) -> Result<Head, Flaw> {
     const CRC_KIND: i64 = 4;
+    const DATA_TAG: u64 = 3 << 3 | 2;
     let mut at = Cursor { bytes, at: 0 };
     let mut parsed = Parsed::default();
-    for number in 1..=3 {
-        if number == 3 && parsed.kind == CRC_KIND {
-            break;
-        }
+    for number in 1..=2 {
         if field(&mut at, &mut parsed)? != number {
             return Err(Flaw::Invalid("fields out of order"));
         }
     }
-    Ok((parsed, at.at))
+    let data_bytes = if parsed.kind == CRC_KIND {
+        0
+    } else {
+        if at.varint()? != DATA_TAG {
+            return Err(Flaw::Invalid("fields out of order"));
+        }
+        at.varint()?
+    };
+    Ok(Head {
+        kind: parsed.kind,
+        crc: parsed.crc,
+        before_data: at.at as u64,
+        data_bytes,
+    })
 }
 
 /// Parses one field and returns its number.

@@ -1,31 +1,37 @@
 //! The next segment, made ready before it is needed.
 //!
-//! A thread creates `0.tmp`, locks it, reserves its space (and writes zeros over it when asked to) and
-//! waits until the appender takes it; then it goes on to `1.tmp`, and so forth, two names in turn.
-//! The appender renames what it took. With an inline pipeline the same happens on the appender's
-//! thread at the moment of need.
+//! A thread creates `0.tmp`, locks it, reserves its space and writes zeros over it; when the appender
+//! takes it, the thread goes on to `1.tmp`, and so forth, two names in turn. The appender renames what
+//! it took. With an inline pipeline the same happens on the appender's thread at the moment of need.
+//!
+//! The zeros turn reserved extents into written ones, so that a later sync of records over them is
+//! only a write, not also a change of the file's extents (`docs/formats/wal.md` has the figures). How
+//! many there are follows the log: [`FILL_PER_BYTE`] bytes for each byte appended, so that an idle log
+//! writes nothing and a busy one is ready in time without a burst.
 //!
 //! # Failure model
 //! A crash leaves a `.tmp` behind, with anything in it; the next process empties it before use. What
 //! went wrong in the background may be over by the time a segment is needed: the appender tries once
-//! more itself before it fails.
+//! more itself before it fails. An appender that needs the segment before it is full of zeros gets it
+//! as it is: the rest is reserved and reads as zero all the same.
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, PoisonError};
-use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use varve_vfs::{DynFs, File, LockKind, OpenOptions};
 
 use crate::error::{Error, Result};
 use crate::options::WalOptions;
 
-/// Zeros are written in pieces with a pause after each, so that the log's own syncs do not wait
-/// behind 64 MB: at most about 100 MB/s.
-const PREFILL_CHUNK: usize = 1 << 20;
-const PREFILL_PAUSE: Duration = Duration::from_millis(10);
+mod worker;
+
+use worker::Worker;
+
+/// Zeros written and synced at a time: a sync of the log waits at most for one of these.
+const FILL_CHUNK: u64 = 1 << 20;
+/// Zeros written ahead for each byte appended: the next segment is ready when this one is half full.
+const FILL_PER_BYTE: u64 = 2;
 
 /// A segment without records and without its final name.
 #[derive(Debug)]
@@ -41,19 +47,25 @@ struct Job {
     options: WalOptions,
 }
 
+/// What the appender wants of the thread.
+#[derive(Debug, Default)]
+struct Demand {
+    /// How much of the segment in preparation should be zeros by now.
+    due_bytes: AtomicU64,
+    /// Segments the appender has asked for so far.
+    asked: AtomicU64,
+    /// The appender is gone.
+    stop: AtomicBool,
+}
+
 #[derive(Debug)]
 pub(crate) struct Pipeline {
     job: Job,
     /// Of the next segment prepared on the caller's thread.
     inline_number: usize,
     worker: Option<Worker>,
-}
-
-#[derive(Debug)]
-struct Worker {
-    ready: std::sync::Mutex<Receiver<io::Result<Prepared>>>,
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
+    /// `due_bytes` as last told.
+    told_bytes: u64,
 }
 
 impl Pipeline {
@@ -72,11 +84,27 @@ impl Pipeline {
             job,
             inline_number: 0,
             worker,
+            told_bytes: 0,
         })
+    }
+
+    /// Tells how long the newest segment has become.
+    pub(crate) fn advance(&mut self, offset: u64) {
+        let whole = self.job.fill_bytes();
+        let due_bytes = offset.saturating_mul(FILL_PER_BYTE).min(whole);
+        let new_bytes = due_bytes.saturating_sub(self.told_bytes);
+        if new_bytes == 0 || (new_bytes < FILL_CHUNK && due_bytes < whole) {
+            return;
+        }
+        self.told_bytes = due_bytes;
+        if let Some(worker) = &self.worker {
+            worker.fill_to(due_bytes);
+        }
     }
 
     /// The next segment; waits for it when it is not ready.
     pub(crate) fn take(&mut self) -> Result<Prepared> {
+        self.told_bytes = 0;
         let ready = match &self.worker {
             Some(worker) => worker.take(),
             None => None,
@@ -84,11 +112,14 @@ impl Pipeline {
         let prepared = match ready {
             Some(Ok(prepared)) => Ok(prepared),
             // Never the name the thread is at: it is busy with 0 or 1, and this one is renamed at once.
-            Some(Err(_)) => self.job.prepare(2, &AtomicBool::new(false)),
+            Some(Err(_)) => self.job.create(2),
             None => {
                 self.inline_number += 1;
-                self.job
-                    .prepare((self.inline_number - 1) % 2, &AtomicBool::new(false))
+                let created = self.job.create((self.inline_number - 1) % 2);
+                created.and_then(|prepared| {
+                    self.job.fill_whole(prepared.file.as_ref())?;
+                    Ok(prepared)
+                })
             }
         };
         prepared.map_err(Error::io("prepare the next segment in", &self.job.dir))
@@ -103,53 +134,9 @@ impl Drop for Pipeline {
     }
 }
 
-impl Worker {
-    fn start(job: Job) -> io::Result<Self> {
-        // Capacity 0: one segment is ready, in the hands of the thread, none waits in the channel.
-        let (hand_over, ready) = sync_channel(0);
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopping = Arc::clone(&stop);
-        let thread = Builder::new()
-            .name("wal-pipeline".to_owned())
-            .spawn(move || run(&job, &hand_over, &stopping))?;
-        Ok(Self {
-            ready: std::sync::Mutex::new(ready),
-            stop,
-            thread,
-        })
-    }
-
-    fn take(&self) -> Option<io::Result<Prepared>> {
-        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-        ready.recv().ok()
-    }
-
-    fn stop(self) {
-        self.stop.store(true, Ordering::Relaxed);
-        drop(self.ready);
-        // The thread does nothing that panics; if it did, its message is out and there is no more to do.
-        drop(self.thread.join());
-    }
-}
-
-/// Prepares segments until the appender is gone, then removes the one nobody took.
-fn run(job: &Job, hand_over: &SyncSender<io::Result<Prepared>>, stop: &AtomicBool) {
-    for number in (0..2).cycle() {
-        let prepared = job.prepare(number, stop);
-        if stop.load(Ordering::Relaxed) {
-            drop(prepared.and_then(|p| job.fs.remove_file(&p.path)));
-            return;
-        }
-        if let Err(refused) = hand_over.send(prepared) {
-            // Left behind it would only cost space, and the next start reuses it.
-            drop(refused.0.and_then(|p| job.fs.remove_file(&p.path)));
-            return;
-        }
-    }
-}
-
 impl Job {
-    fn prepare(&self, number: usize, stop: &AtomicBool) -> io::Result<Prepared> {
+    /// An empty, locked file with all its space.
+    fn create(&self, number: usize) -> io::Result<Prepared> {
         let path = self.dir.join(format!("{number}.tmp"));
         let file = self.fs.open(&path, OpenOptions::create())?;
         file.try_lock(LockKind::OpenFileDescription)?;
@@ -157,32 +144,37 @@ impl Job {
             file.set_len(0)?;
         }
         file.allocate(self.options.segment_size_bytes)?;
-        if self.options.prefill {
-            self.prefill(file.as_ref(), stop)?;
-        }
         Ok(Prepared {
             path,
             file: file.into(),
         })
     }
 
-    fn prefill(&self, file: &dyn File, stop: &AtomicBool) -> io::Result<()> {
-        let zeros = vec![0; PREFILL_CHUNK];
-        let mut at = 0;
-        while at < self.options.segment_size_bytes && !stop.load(Ordering::Relaxed) {
-            let left = self.options.segment_size_bytes - at;
-            let len = usize::try_from(left).map_or(PREFILL_CHUNK, |left| left.min(PREFILL_CHUNK));
-            file.write_all_at(&zeros[..len], at)?;
-            at += len as u64;
-            if !self.options.inline_pipeline {
-                file.sync_data()?;
-                std::thread::sleep(PREFILL_PAUSE);
-            }
-        }
-        if self.options.unsafe_no_fsync {
-            Ok(())
+    /// How many bytes of zeros a segment gets.
+    fn fill_bytes(&self) -> u64 {
+        if self.options.prefill {
+            self.options.segment_size_bytes
         } else {
-            file.sync_data()
+            0
         }
+    }
+
+    fn fill_whole(&self, file: &dyn File) -> io::Result<()> {
+        let mut filled = 0;
+        while filled < self.fill_bytes() {
+            filled = self.fill_chunk(file, filled)?;
+        }
+        Ok(())
+    }
+
+    /// Writes and syncs the zeros after `filled`; how far they then go.
+    fn fill_chunk(&self, file: &dyn File, filled: u64) -> io::Result<u64> {
+        let len = FILL_CHUNK.min(self.fill_bytes() - filled);
+        let zeros = vec![0; usize::try_from(len).expect("a chunk fits into memory")];
+        file.write_all_at(&zeros, filled)?;
+        if !self.options.unsafe_no_fsync {
+            file.sync_data()?;
+        }
+        Ok(filled + len)
     }
 }

@@ -56,13 +56,7 @@ impl ReadOnly {
     /// Errors: [`Error::SnapshotNotFound`] when the log has no record of the start snapshot; damage.
     pub fn read_all(self) -> Result<Replay> {
         let mut accumulator = Accumulator::new(&self.start);
-        for record in self.records()? {
-            match record {
-                Ok(record) => accumulator.add(record)?,
-                Err(e) if e.is_repairable() => break,
-                Err(e) => return Err(e),
-            }
-        }
+        accumulator.add_all(&mut self.records()?)?;
         if !accumulator.matched() {
             let Snapshot { index, term, .. } = self.start;
             return Err(Error::SnapshotNotFound {

@@ -52,8 +52,8 @@ impl Reader {
     pub fn read_all(self) -> Result<(Replay, Appender)> {
         let mut records = Records::new(self.segments.clone())?;
         let mut accumulator = Accumulator::new(&self.start);
-        while let Some(record) = records.next_record()? {
-            accumulator.add(record)?;
+        while let Some(record) = records.next_located()? {
+            accumulator.add(record, records.path())?;
         }
         let end = records.end();
         let head_records = records.head_records();

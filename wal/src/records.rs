@@ -1,14 +1,7 @@
 //! The records of a run of segments, in order, each under the checksum of all before it.
 //!
 //! Everything that reads a log goes through here: replay, repair, verification, tools. It never
-//! writes, so it can stop at any record.
-//!
-//! # Failure model
-//! A crash leaves the newest segment with an unfinished tail: a sector of 512 bytes was written or was
-//! not. A record is taken for torn, [`Error::UnexpectedEof`], when the file ends inside it, or when it
-//! does not hold together and some sector's part of it is all zero, the state of reserved space. A
-//! record that is whole under another length than its frame says is a damaged length, not a tear, and
-//! is never cut off: the records after it may have been acknowledged.
+//! writes, so it can stop at any record. What a frame is that is not a record is decided in `torn.rs`.
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,9 +9,11 @@ use bytes::Bytes;
 
 use crate::dir::Segment;
 use crate::error::{Error, Result};
-use crate::format::{LENGTH_BYTES, RecordKind, SECTOR_BYTES};
-use crate::parse::{self, Flaw, Parsed};
-use crate::scan::{Frame, Scan, Step};
+use crate::format::{LENGTH_BYTES, RecordKind};
+use crate::parse::{self, Parsed};
+use crate::scan::{Frame, LARGE_BYTES, Scan, Step};
+
+mod torn;
 
 /// One record of a log, whose checksum has been verified.
 #[derive(Clone, Debug)]
@@ -35,6 +30,15 @@ pub struct Record {
     pub offset: u64,
     /// Bytes of the frame: length field, record and padding.
     pub frame_bytes: u64,
+}
+
+/// A record that does not say which segment it stands in: that of [`Records::path`].
+#[derive(Debug)]
+pub(crate) struct Located {
+    pub(crate) kind: RecordKind,
+    pub(crate) crc: u32,
+    pub(crate) data: Bytes,
+    pub(crate) frame: Frame,
 }
 
 /// Iterates over the records of a log; ends after the last whole record or the first error.
@@ -83,11 +87,12 @@ impl Records {
         self.read.min(2)
     }
 
-    fn is_last(&self) -> bool {
-        self.segments.as_slice().is_empty()
+    /// The segment being read.
+    pub(crate) fn path(&self) -> &Arc<Path> {
+        &self.scan().segment().path
     }
 
-    pub(crate) fn next_record(&mut self) -> Result<Option<Record>> {
+    pub(crate) fn next_located(&mut self) -> Result<Option<Located>> {
         loop {
             let Some(scan) = &mut self.scan else {
                 return Ok(None);
@@ -97,7 +102,7 @@ impl Records {
                     let record = self.decode(frame)?;
                     self.check_place(&record)?;
                     self.read += 1;
-                    self.whole_to = record.offset + record.frame_bytes;
+                    self.whole_to = frame.end();
                     return Ok(Some(record));
                 }
                 Step::Short { what } => return Err(self.unfinished(self.whole_to, what)?),
@@ -118,7 +123,7 @@ impl Records {
 
     /// A segment begins with the checksum and the metadata, and has no more of either: the type of a
     /// record is not under its checksum, its place tells.
-    fn check_place(&self, record: &Record) -> Result<()> {
+    fn check_place(&self, record: &Located) -> Result<()> {
         let in_place = match self.read {
             0 => record.kind == RecordKind::Crc,
             1 => record.kind == RecordKind::Metadata,
@@ -127,34 +132,39 @@ impl Records {
         if in_place {
             return Ok(());
         }
-        Err(self.malformed(record.offset, "type out of place"))
+        Err(self.malformed(record.frame.offset, "type out of place"))
     }
 
-    fn decode(&mut self, frame: Frame) -> Result<Record> {
-        let body = &frame.body[..frame.body.len() - pad(&frame)];
-        let parsed = match parse::record(body) {
-            Ok(parsed) => parsed,
-            Err(flaw) => return Err(self.unparsable(&frame, flaw)?),
+    fn decode(&mut self, frame: Frame) -> Result<Located> {
+        if frame.len.body_bytes() > LARGE_BYTES {
+            self.check_large(frame)?;
+        }
+        let scan = self
+            .scan
+            .as_mut()
+            .expect("a frame is decoded while its segment is read");
+        let Some(body) = scan.body(frame)? else {
+            return Err(self.unfinished(frame.offset, "the file ends in a record")?);
         };
-        let data = parsed.data.clone().map(|range| frame.body.slice(range));
+        let record = &body[..body.len() - pad(frame)];
+        let parsed = match parse::record(record) {
+            Ok(parsed) => parsed,
+            Err(flaw) => {
+                let gap = torn::has_zero_sector(frame.body_at(), body);
+                return Err(self.unparsable(frame, flaw, gap)?);
+            }
+        };
         let kind = RecordKind::from_number(parsed.kind);
         if kind == Some(RecordKind::Crc) {
-            return self.crc_record(&frame, &parsed, data.as_ref());
+            return self.crc_record(frame, &parsed);
         }
-        let data = data.unwrap_or_default();
-        let found = crc32c::crc32c_append(self.crc, &data);
+        let range = parsed.data.unwrap_or_default();
+        let found = crc32c::crc32c_append(self.crc, &record[range.clone()]);
         if found != parsed.crc {
-            if let Some(torn) = self.torn(&frame)? {
-                return Err(torn);
-            }
-            let file = self.path().to_path_buf();
-            return Err(Error::CrcMismatch {
-                file,
-                offset: frame.offset,
-                expected: parsed.crc,
-                found,
-            });
+            let gap = torn::has_zero_sector(frame.body_at(), body);
+            return Err(self.wrong_crc(frame, parsed.crc, found, gap)?);
         }
+        let data = scan.share(frame, range);
         let Some(kind) = kind else {
             let file = self.path().to_path_buf();
             return Err(Error::UnknownRecord {
@@ -163,18 +173,19 @@ impl Records {
                 found: parsed.kind,
             });
         };
-        self.crc = found;
-        Ok(self.record(kind, found, data, &frame))
+        // The stored value, which is the same: so the next record's sum need not wait for this one's.
+        self.crc = parsed.crc;
+        Ok(Located {
+            kind,
+            crc: parsed.crc,
+            data,
+            frame,
+        })
     }
 
     /// A crc record takes the chain over from the segment before; the first one read sets it.
-    fn crc_record(
-        &mut self,
-        frame: &Frame,
-        parsed: &Parsed,
-        data: Option<&Bytes>,
-    ) -> Result<Record> {
-        if data.is_some() {
+    fn crc_record(&mut self, frame: Frame, parsed: &Parsed) -> Result<Located> {
+        if parsed.data.is_some() {
             return Err(self.malformed(frame.offset, "a crc record with data"));
         }
         if self.crc != 0 && self.crc != parsed.crc {
@@ -186,93 +197,18 @@ impl Records {
             });
         }
         self.crc = parsed.crc;
-        Ok(self.record(RecordKind::Crc, parsed.crc, Bytes::new(), frame))
-    }
-
-    fn record(&self, kind: RecordKind, crc: u32, data: Bytes, frame: &Frame) -> Record {
-        Record {
-            kind,
-            crc,
-            data,
-            segment: Arc::clone(self.path()),
-            offset: frame.offset,
-            frame_bytes: LENGTH_BYTES as u64 + frame.len.body_bytes(),
-        }
-    }
-
-    /// The error for a frame that is not a record.
-    fn unparsable(&mut self, frame: &Frame, flaw: Flaw) -> Result<Error> {
-        if let Some(torn) = self.torn(frame)? {
-            return Ok(torn);
-        }
-        match flaw {
-            // A tear leaves zeros; a record whose fields outrun it without any is nothing we know.
-            // etcd up to 3.6 cuts it off nevertheless, and so do we when nothing whole is lost.
-            Flaw::Truncated => self.unfinished(frame.offset, "a field goes past its end"),
-            Flaw::Invalid(what) => Ok(self.malformed(frame.offset, what)),
-        }
-    }
-
-    /// The error for a frame that a crash tore, if that is what happened.
-    fn torn(&mut self, frame: &Frame) -> Result<Option<Error>> {
-        if !self.is_last() || !has_zero_sector(frame) {
-            return Ok(None);
-        }
-        self.unfinished(frame.offset, "a sector of it was not written")
-            .map(Some)
-    }
-
-    /// The error for what looks like the unfinished record at `offset`.
-    fn unfinished(&mut self, offset: u64, what: &'static str) -> Result<Error> {
-        if self.whole_under_another_length(offset)? {
-            return Ok(self.malformed(offset, "length field"));
-        }
-        let last_segment = self.is_last();
-        Ok(Error::UnexpectedEof {
-            file: self.path().to_path_buf(),
-            offset,
-            what,
-            last_segment,
+        Ok(Located {
+            kind: RecordKind::Crc,
+            crc: parsed.crc,
+            data: Bytes::new(),
+            frame,
         })
     }
 
-    /// Whether the record at `offset` carries its own checksum when its frame's length is set aside.
-    fn whole_under_another_length(&mut self, offset: u64) -> Result<bool> {
-        // Room for the fields before the data: two tags, a type, a crc, and the data's tag and length.
-        const HEAD_MAX: usize = 32;
-        let crc = self.crc;
-        let Some(scan) = &mut self.scan else {
-            return Ok(false);
-        };
-        let body_at = offset + LENGTH_BYTES as u64;
-        let mut wanted = HEAD_MAX;
-        loop {
-            let bytes = scan.peek(body_at, wanted)?;
-            match parse::leading_record(&bytes) {
-                Ok((parsed, len)) => {
-                    let framed = scan.peek(offset, LENGTH_BYTES)?;
-                    let own = crate::format::FrameLen::of_record(len as u64).encode();
-                    let data = parsed
-                        .data
-                        .map(|range| bytes.slice(range))
-                        .unwrap_or_default();
-                    let sound = crc32c::crc32c_append(crc, &data) == parsed.crc;
-                    return Ok(sound && framed[..] != own.to_le_bytes()[..]);
-                }
-                // Twice as much each time: a length that lies costs at most the file.
-                Err(Flaw::Truncated) if bytes.len() == wanted => wanted *= 2,
-                Err(_) => return Ok(false),
-            }
-        }
-    }
-
-    fn path(&self) -> &Arc<Path> {
-        &self
-            .scan
+    fn scan(&self) -> &Scan {
+        self.scan
             .as_ref()
-            .expect("a record is decoded from the segment being read")
-            .segment()
-            .path
+            .expect("a record is decoded while its segment is read")
     }
 
     fn malformed(&self, offset: u64, what: &'static str) -> Error {
@@ -288,26 +224,22 @@ impl Iterator for Records {
     type Item = Result<Record>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let next = self.next_record();
+        let next = self.next_located();
         if next.is_err() {
             self.scan = None;
         }
-        next.transpose()
+        let located = next.transpose()?;
+        Some(located.map(|record| Record {
+            kind: record.kind,
+            crc: record.crc,
+            data: record.data,
+            segment: Arc::clone(self.path()),
+            offset: record.frame.offset,
+            frame_bytes: LENGTH_BYTES as u64 + record.frame.len.body_bytes(),
+        }))
     }
 }
 
-fn pad(frame: &Frame) -> usize {
+fn pad(frame: Frame) -> usize {
     usize::try_from(frame.len.pad_bytes).expect("padding is below 8")
-}
-
-/// Whether some sector holds nothing but zeros of the record and its padding.
-fn has_zero_sector(frame: &Frame) -> bool {
-    let body_at = frame.offset + LENGTH_BYTES as u64;
-    let first = SECTOR_BYTES - body_at % SECTOR_BYTES;
-    let first = usize::try_from(first).map_or(frame.body.len(), |n| n.min(frame.body.len()));
-    let (head, rest) = frame.body.split_at(first);
-    let sector = usize::try_from(SECTOR_BYTES).expect("512");
-    std::iter::once(head)
-        .chain(rest.chunks(sector))
-        .any(|chunk| !chunk.is_empty() && chunk.iter().all(|b| *b == 0))
 }

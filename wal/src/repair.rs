@@ -27,7 +27,7 @@ pub(crate) fn repair(fs: &DynFs, dir: &Path) -> Result<bool> {
     let tail = segments[0].clone();
     let mut records = Records::new(segments)?;
     loop {
-        match records.next_record() {
+        match records.next_located() {
             Ok(Some(_)) => {}
             Ok(None) => return Ok(false),
             Err(e) if e.is_repairable() => break,

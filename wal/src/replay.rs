@@ -1,4 +1,6 @@
 //! What a log says, put together from its records.
+use std::path::Path;
+
 use bytes::Bytes;
 use prost::Message as _;
 use varve_proto::raftpb::{Entry, HardState};
@@ -6,7 +8,11 @@ use varve_proto::walpb::Snapshot;
 
 use crate::error::{Error, Result};
 use crate::format::RecordKind;
-use crate::records::Record;
+use crate::records::{Located, Records};
+
+mod entry;
+
+use entry::decode_entry;
 
 /// What a replay found.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -68,25 +74,37 @@ impl Accumulator {
         self.has_metadata
     }
 
-    pub(crate) fn add(&mut self, record: Record) -> Result<()> {
-        match record.kind {
-            RecordKind::Crc => Ok(()),
-            RecordKind::Metadata => self.metadata(record),
-            RecordKind::Entry => self.entry(&record),
-            RecordKind::State => {
-                self.replay.hard_state = Some(hard_state(&record)?);
-                Ok(())
+    /// Takes all records; a torn tail ends them.
+    pub(crate) fn add_all(&mut self, records: &mut Records) -> Result<()> {
+        loop {
+            match records.next_located() {
+                Ok(Some(record)) => self.add(record, records.path())?,
+                Ok(None) => return Ok(()),
+                Err(e) if e.is_repairable() => return Ok(()),
+                Err(e) => return Err(e),
             }
-            RecordKind::Snapshot => self.snapshot(&record),
         }
     }
 
-    fn metadata(&mut self, record: Record) -> Result<()> {
+    /// Takes the next record, which stands in the segment `file`.
+    pub(crate) fn add(&mut self, record: Located, file: &Path) -> Result<()> {
+        match record.kind {
+            RecordKind::Crc => Ok(()),
+            RecordKind::Metadata => self.metadata(record, file),
+            RecordKind::Entry => self.entry(record, file),
+            RecordKind::State => {
+                self.replay.hard_state = Some(hard_state(&record, file)?);
+                Ok(())
+            }
+            RecordKind::Snapshot => self.snapshot(&record, file),
+        }
+    }
+
+    fn metadata(&mut self, record: Located, file: &Path) -> Result<()> {
         if self.has_metadata && self.replay.metadata != record.data {
-            let file = record.segment.to_path_buf();
             return Err(Error::MetadataConflict {
-                file,
-                offset: record.offset,
+                file: file.to_path_buf(),
+                offset: record.frame.offset,
             });
         }
         self.has_metadata = true;
@@ -94,8 +112,9 @@ impl Accumulator {
         Ok(())
     }
 
-    fn entry(&mut self, record: &Record) -> Result<()> {
-        let entry = entry(record)?;
+    fn entry(&mut self, record: Located, file: &Path) -> Result<()> {
+        let offset = record.frame.offset;
+        let entry = entry(record, file)?;
         self.last_index = entry.index;
         let after_start = entry.index.checked_sub(self.start.index);
         let Some(position) = after_start.and_then(|distance| distance.checked_sub(1)) else {
@@ -115,24 +134,24 @@ impl Accumulator {
                 Ok(())
             }
             _ => Err(Error::IndexGap {
-                file: record.segment.to_path_buf(),
-                offset: record.offset,
+                file: file.to_path_buf(),
+                offset,
                 expected: self.start.index.saturating_add(self.count as u64 + 1),
                 found: entry.index,
             }),
         }
     }
 
-    fn snapshot(&mut self, record: &Record) -> Result<()> {
-        let snapshot = snapshot(record)?;
+    fn snapshot(&mut self, record: &Located, file: &Path) -> Result<()> {
+        let snapshot = snapshot(record, file)?;
         self.last_index = self.last_index.max(snapshot.index);
         if snapshot.index != self.start.index {
             return Ok(());
         }
         if snapshot.term != self.start.term {
             return Err(Error::SnapshotMismatch {
-                file: record.segment.to_path_buf(),
-                offset: record.offset,
+                file: file.to_path_buf(),
+                offset: record.frame.offset,
                 index: snapshot.index,
                 expected: self.start.term,
                 found: snapshot.term,
@@ -145,39 +164,45 @@ impl Accumulator {
 
 /// The entry of a record. The type of a record is not under its checksum, so what must hold of an
 /// entry is checked: a term, an index, one of raft's three types, and a change in a change of members.
-pub(crate) fn entry(record: &Record) -> Result<Entry> {
-    let entry = Entry::decode(record.data.clone()).map_err(|_| malformed(record, "entry"))?;
+fn entry(record: Located, file: &Path) -> Result<Entry> {
+    let offset = record.frame.offset;
+    let entry = decode_entry(record.data).ok_or_else(|| malformed(offset, file, "entry"))?;
     let sane = match entry.r#type {
         0 | 2 => true,
         1 => entry.data.is_some(),
         _ => false,
     };
     if entry.term == 0 || entry.index == 0 || !sane {
-        return Err(malformed(record, "entry that no raft makes"));
+        return Err(malformed(offset, file, "entry that no raft makes"));
     }
     Ok(entry)
 }
 
 /// The hard state of a record: exactly its three fields, which every version writes, and no vote
 /// without a term.
-pub(crate) fn hard_state(record: &Record) -> Result<HardState> {
-    let state =
-        HardState::decode(record.data.clone()).map_err(|_| malformed(record, "hard state"))?;
+pub(crate) fn hard_state(record: &Located, file: &Path) -> Result<HardState> {
+    let offset = record.frame.offset;
+    let state = HardState::decode(record.data.clone())
+        .map_err(|_| malformed(offset, file, "hard state"))?;
     if state.encode_to_vec() != record.data || (state.term == 0 && state.vote != 0) {
-        return Err(malformed(record, "hard state"));
+        return Err(malformed(offset, file, "hard state"));
     }
     Ok(state)
 }
 
 /// The snapshot of a record.
-pub(crate) fn snapshot(record: &Record) -> Result<Snapshot> {
-    Snapshot::decode(record.data.clone()).map_err(|_| malformed(record, "snapshot"))
+pub(crate) fn snapshot(record: &Located, file: &Path) -> Result<Snapshot> {
+    Snapshot::decode(record.data.clone())
+        .map_err(|_| malformed(record.frame.offset, file, "snapshot"))
 }
 
-fn malformed(record: &Record, what: &'static str) -> Error {
+fn malformed(offset: u64, file: &Path, what: &'static str) -> Error {
     Error::Malformed {
-        file: record.segment.to_path_buf(),
-        offset: record.offset,
+        file: file.to_path_buf(),
+        offset,
         what,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,7 +47,7 @@ proptest! {
     fn frames_are_those_of_a_plain_encoder(
         start: u32,
         entries in proptest::collection::vec(
-            (any::<u64>(), any::<u64>(), proptest::option::of(proptest::collection::vec(any::<u8>(), 0..300))),
+            (-1..3i32, any::<u64>(), any::<u64>(), proptest::option::of(proptest::collection::vec(any::<u8>(), 0..300))),
             0..12,
         ),
         commit: u64,
@@ -61,8 +61,8 @@ proptest! {
             crc = crc32c::crc32c_append(crc, &data);
             plain.extend(expected(kind, crc, Some(data)));
         };
-        for (term, index, data) in entries {
-            let entry = Entry { r#type: 0, term, index, data: data.map(Into::into) };
+        for (kind, term, index, data) in entries {
+            let entry = Entry { r#type: kind, term, index, data: data.map(Into::into) };
             encoder.entry(&entry);
             add(RecordKind::Entry, entry.encode_to_vec());
         }

@@ -48,7 +48,7 @@ fn cutting_a_record_short_is_truncated_or_a_shorter_record_never_invalid() {
 }
 
 #[test]
-fn a_leading_record_ends_where_its_data_ends() {
+fn a_head_tells_where_its_record_ends_without_the_data() {
     let entry = walpb::Record {
         r#type: 2,
         crc: 5,
@@ -60,13 +60,33 @@ fn a_leading_record_ends_where_its_data_ends() {
         data: None,
     };
     for record in [entry, crc] {
-        let mut bytes = record.encode_to_vec();
-        let len = bytes.len();
-        bytes.extend([0, 0, 0x1a, 7, 7]);
-        let (parsed, found) = leading_record(&bytes).unwrap();
-        assert_eq!((found, parsed.crc), (len, 5));
-        assert_eq!(leading_record(&bytes[..len - 1]), Err(Flaw::Truncated));
+        let bytes = record.encode_to_vec();
+        let data = record.data.map_or(0, |data| data.len());
+        let found = head(&bytes).unwrap();
+        assert_eq!(
+            (
+                found.kind,
+                found.crc,
+                found.record_bytes(),
+                found.data_bytes
+            ),
+            (record.r#type, 5, bytes.len() as u64, data as u64)
+        );
+        let before_data = bytes.len() - data;
+        assert_eq!(head(&bytes[..before_data]), Ok(found));
+        assert_eq!(head(&bytes[..before_data - 1]), Err(Flaw::Truncated));
     }
+    assert!(matches!(head(&[0x10, 5, 8, 2]), Err(Flaw::Invalid(_))));
+    let huge = walpb::Record {
+        r#type: i64::MAX,
+        crc: u32::MAX,
+        data: Some(vec![1].into()),
+    };
+    let mut bytes = huge.encode_to_vec();
+    bytes.truncate(bytes.len() - 2);
+    bytes.extend([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]);
+    assert!(bytes.len() <= Head::MAX_BYTES);
+    assert_eq!(head(&bytes).unwrap().record_bytes(), u64::MAX);
 }
 
 proptest! {
