@@ -1,7 +1,8 @@
 //! Turning a batch into new pages.
 //!
 //! Run by the engine under its writer lock. A transaction reads the newest commit, builds every changed
-//! node in memory, gives it new pages and remembers which pages it lets go of; nothing is written here.
+//! node in memory, gives it new pages, hands their bytes to [`Out`] and remembers which pages it lets go
+//! of. Neither meta is touched here.
 //!
 //! # Invariants
 //! 1. Pages of the newest commit are never written to: a changed node always moves.
@@ -10,20 +11,22 @@ use bytes::Bytes;
 use varve_backend::bbolt::{BUCKET_FLAG, BucketHeader, NO_FREELIST};
 use varve_backend::{Batch, Bucket, Op, Result};
 
-use crate::content::{Child, Content, Fill, Item, Items};
+use crate::content::{Child, Content, Item, Items, Slice};
 use crate::freelist::{FreeList, Run};
 use crate::options::BtreeOptions;
+use crate::out::Out;
 use crate::page::{Node, Pages};
+use crate::split::Fill;
 use crate::walk::each_run;
 
 mod apply;
 
 /// What happens to one key of a tree.
 #[derive(Clone, Debug)]
-pub(crate) enum Change {
+pub(crate) enum Change<'c> {
     Put {
         flags: u32,
-        value: Bytes,
+        value: Slice<'c>,
     },
     Delete,
     /// The key holds a bucket whose pages were let go of.
@@ -32,34 +35,42 @@ pub(crate) enum Change {
     Move,
 }
 
-pub(crate) type Changes = Vec<(Bytes, Change)>;
+/// Changes of one tree, by key.
+pub(crate) type Changes<'c> = Vec<(&'c [u8], Change<'c>)>;
+
+/// A page to move, by the name of its bucket and its first key.
+pub(crate) type Move = (Bytes, Bytes);
 
 /// A commit under construction.
 pub(crate) struct Tx<'a> {
     pages: &'a Pages,
     free: &'a mut FreeList,
     options: &'a BtreeOptions,
+    pub(crate) out: Out<'a>,
     pub(crate) high_water: u64,
-    /// New pages with their bytes.
-    pub(crate) dirty: Vec<(u64, Vec<u8>)>,
     pub(crate) written: Vec<Run>,
     pub(crate) freed: Vec<Run>,
 }
 
 impl<'a> Tx<'a> {
-    pub(crate) fn new(pages: &'a Pages, free: &'a mut FreeList, options: &'a BtreeOptions) -> Self {
+    pub(crate) fn new(
+        pages: &'a Pages,
+        free: &'a mut FreeList,
+        options: &'a BtreeOptions,
+        out: Out<'a>,
+    ) -> Self {
         Self {
             pages,
             free,
             options,
+            out,
             high_water: pages.high_water,
-            dirty: Vec::new(),
             written: Vec::new(),
             freed: Vec::new(),
         }
     }
 
-    /// Gives back what was taken; the file was not touched.
+    /// Gives back what was taken. What was written went to free pages and means nothing.
     pub(crate) fn abort(self) {
         for run in self.written {
             // What lies past the old mark was never part of the file.
@@ -96,54 +107,51 @@ impl<'a> Tx<'a> {
         self.freed.push(run);
     }
 
-    /// Applies a batch (and moves of `(bucket, first key)`) to the bucket of buckets at `root`; returns
-    /// its new root.
-    pub(crate) fn apply_batch(
-        &mut self,
-        root: u64,
-        batch: &Batch,
-        moves: &mut Vec<(Bytes, Bytes)>,
-    ) -> Result<u64> {
-        moves.sort();
-        let mut buckets: Changes = Vec::new();
+    /// Applies a batch, and moves in ascending order, to the bucket of buckets at `root`; returns its new
+    /// root.
+    pub(crate) fn apply_batch(&mut self, root: u64, batch: &Batch, moves: &[Move]) -> Result<u64> {
+        let mut buckets: Changes<'_> = Vec::new();
         for bucket in batch.buckets() {
             let name = bucket.as_bytes();
-            let mut changes: Changes = batch
+            let mut changes: Changes<'_> = batch
                 .ops(bucket)
                 .map(|(key, op)| {
                     let change = match op {
                         Op::Put(value) => Change::Put {
                             flags: 0,
-                            value: value.clone(),
+                            value: Slice::Lent(value),
                         },
                         Op::Delete => Change::Delete,
                     };
-                    (key.clone(), change)
+                    (&key[..], change)
                 })
                 .collect();
             add_moves(&mut changes, moves, name);
             if let Some(change) = self.apply_bucket(root, batch, bucket, &changes)? {
-                buckets.push((Bytes::from_static(name), change));
+                buckets.push((name, change));
             }
         }
         // What is left moves in buckets the batch does not touch.
-        while let Some(name) = moves.first().map(|(name, _)| name.clone()) {
-            let mut changes = Changes::new();
-            add_moves(&mut changes, moves, &name);
+        for same in moves.chunk_by(|(a, _), (b, _)| a == b) {
+            let Some(name) = same.first().map(|(name, _)| &name[..]) else {
+                continue;
+            };
+            if batch.buckets().any(|bucket| bucket.as_bytes() == name) {
+                continue;
+            }
             if name.is_empty() {
-                for (key, change) in changes {
-                    if let Err(at) = buckets.binary_search_by(|(k, _)| k.cmp(&key)) {
-                        buckets.insert(at, (key, change));
-                    }
-                }
-            } else if let Some((header, content)) = self.load_bucket(root, &name, &changes)? {
-                let value =
-                    self.finish_bucket(header, content, self.options.fill_percent(&name))?;
+                add_moves(&mut buckets, moves, name);
+                continue;
+            }
+            let mut changes = Changes::new();
+            add_moves(&mut changes, moves, name);
+            if let Some((header, content)) = self.load_bucket(root, name, &changes)? {
+                let value = self.finish_bucket(header, content, self.options.fill_percent(name))?;
                 let change = Change::Put {
                     flags: BUCKET_FLAG,
-                    value,
+                    value: Slice::Kept(value),
                 };
-                match buckets.binary_search_by(|(k, _)| k.cmp(&name)) {
+                match buckets.binary_search_by(|(k, _)| (*k).cmp(name)) {
                     // The element was only to be moved; rewriting it moves it.
                     Ok(at) => buckets[at].1 = change,
                     Err(at) => buckets.insert(at, (name, change)),
@@ -163,8 +171,8 @@ impl<'a> Tx<'a> {
         root: u64,
         batch: &Batch,
         bucket: Bucket,
-        changes: &Changes,
-    ) -> Result<Option<Change>> {
+        changes: &Changes<'_>,
+    ) -> Result<Option<Change<'static>>> {
         let name = bucket.as_bytes();
         let exists = self.element(root, name)?.is_some();
         let fill = self.options.fill_percent(name);
@@ -175,7 +183,7 @@ impl<'a> Tx<'a> {
             let value = self.finish_bucket(header, content, fill)?;
             return Ok(Some(Change::Put {
                 flags: BUCKET_FLAG,
-                value,
+                value: Slice::Kept(value),
             }));
         }
         if exists {
@@ -189,7 +197,7 @@ impl<'a> Tx<'a> {
             if let Change::Put { flags, value } = change {
                 items.push(Item {
                     flags: *flags,
-                    key: key.clone(),
+                    key: Slice::Lent(key),
                     value: value.clone(),
                 });
             }
@@ -199,7 +207,7 @@ impl<'a> Tx<'a> {
         let value = self.finish_bucket(BucketHeader::default(), content, fill)?;
         Ok(Some(Change::Put {
             flags: BUCKET_FLAG,
-            value,
+            value: Slice::Kept(value),
         }))
     }
 
@@ -215,19 +223,22 @@ impl<'a> Tx<'a> {
     }
 
     /// Applies changes to an existing bucket; `None` when they change nothing.
-    fn load_bucket(
+    fn load_bucket<'c>(
         &mut self,
         root: u64,
         name: &[u8],
-        changes: &Changes,
-    ) -> Result<Option<(BucketHeader, Content)>> {
+        changes: &'c Changes<'c>,
+    ) -> Result<Option<(BucketHeader, Content<'c>)>>
+    where
+        'a: 'c,
+    {
         let Some((leaf, index)) = self.element(root, name)? else {
             return Ok(None);
         };
         let entry = leaf.leaf(index)?;
         let header = leaf.bucket_header(&entry)?;
         let content = if header.root == 0 {
-            apply::leaf(&leaf.bucket_root(&entry)?, changes)?
+            apply::inline(&leaf.bucket_root(&entry)?, changes)?
         } else {
             self.apply(header.root, changes, self.options.fill_percent(name))?
         };
@@ -235,7 +246,12 @@ impl<'a> Tx<'a> {
     }
 
     /// Writes a bucket's root and returns the bucket's value.
-    fn finish_bucket(&mut self, old: BucketHeader, content: Content, fill: u8) -> Result<Bytes> {
+    fn finish_bucket(
+        &mut self,
+        old: BucketHeader,
+        content: Content<'_>,
+        fill: u8,
+    ) -> Result<Bytes> {
         let content = self.collapse(content)?;
         if content.fits_inline(self.pages.page_size) {
             let header = BucketHeader {
@@ -256,7 +272,10 @@ impl<'a> Tx<'a> {
 
     /// Puts its only child in the place of a root, as long as there is only one: a lone leaf may become
     /// inline. A child that this transaction has written already stays where it is.
-    fn collapse(&mut self, mut content: Content) -> Result<Content> {
+    fn collapse<'c>(&mut self, mut content: Content<'c>) -> Result<Content<'c>>
+    where
+        'a: 'c,
+    {
         loop {
             match &content.items {
                 Items::Branch(children) if children.is_empty() => {
@@ -264,7 +283,7 @@ impl<'a> Tx<'a> {
                 }
                 Items::Branch(children)
                     if children.len() == 1
-                        && !self.dirty.iter().any(|(id, _)| *id == children[0].page) =>
+                        && !self.written.iter().any(|run| run.start == children[0].page) =>
                 {
                     content = self.take_child(children[0].page)?;
                 }
@@ -274,7 +293,7 @@ impl<'a> Tx<'a> {
     }
 
     /// Writes a root node, adding levels until one page is enough.
-    fn finish_root(&mut self, content: Content, fill: u8) -> Result<u64> {
+    fn finish_root(&mut self, content: Content<'_>, fill: u8) -> Result<u64> {
         let mut content = self.collapse(content)?;
         loop {
             if let Items::Branch(children) = &content.items
@@ -283,7 +302,7 @@ impl<'a> Tx<'a> {
                 return Ok(only.page);
             }
             let appended = content.appended;
-            let mut children = self.write(content, fill);
+            let mut children = self.write(content, fill)?;
             if children.len() == 1 {
                 return Ok(children.remove(0).page);
             }
@@ -292,18 +311,20 @@ impl<'a> Tx<'a> {
         }
     }
 
-    /// Splits a node and gives each piece its pages.
-    fn write(&mut self, content: Content, fill: u8) -> Vec<Child> {
+    /// Cuts a node and writes each piece to pages of its own.
+    fn write<'c>(&mut self, content: Content<'c>, fill: u8) -> Result<Vec<Child<'c>>> {
         let page_size = self.pages.page_size;
-        let mut children = Vec::new();
-        for piece in content.split(self.fill(fill)) {
-            let pages = piece.size().div_ceil(page_size) as u64;
-            let page = self.allocate(pages);
-            let key = piece.first_key().cloned().unwrap_or_default();
-            self.dirty.push((page, piece.encode(page, page_size)));
+        let pieces = content.cut(self.fill(fill));
+        let mut children = Vec::with_capacity(pieces.len());
+        for piece in pieces {
+            let page = self.allocate(piece.size.div_ceil(page_size) as u64);
+            self.out
+                .page(page, |buf| content.encode(&piece, buf, page, page_size))?;
+            let key = content.key(piece.range.start).cloned();
+            let key = key.unwrap_or(Slice::Lent(&[]));
             children.push(Child { key, page });
         }
-        children
+        Ok(children)
     }
 
     fn free_bucket(&mut self, root: u64, name: &[u8]) -> Result<()> {
@@ -324,9 +345,9 @@ impl<'a> Tx<'a> {
 
     /// Writes the freelist page, when the file is to have one. The list holds what is free after this
     /// commit: free pages, pages waiting for readers, and what the commit lets go of, minus its own.
-    pub(crate) fn write_freelist(&mut self) -> u64 {
+    pub(crate) fn write_freelist(&mut self) -> Result<u64> {
         if !self.options.freelist_sync {
-            return NO_FREELIST;
+            return Ok(NO_FREELIST);
         }
         let page_size = self.pages.page_size;
         // Taking pages for the list can only shorten it.
@@ -343,21 +364,19 @@ impl<'a> Tx<'a> {
             .flat_map(|run| run.start..run.end())
             .collect();
         ids.sort_unstable();
-        self.dirty
-            .push((page, crate::persisted::encode(page, pages, &ids, page_size)));
-        page
+        let list = crate::persisted::encode(page, pages, &ids, page_size);
+        self.out.page(page, |mut buf| {
+            buf.extend_from_slice(&list);
+            buf
+        })?;
+        Ok(page)
     }
 }
 
-/// Takes the moves of one bucket and adds those on keys nothing else happens to.
-fn add_moves(changes: &mut Changes, moves: &mut Vec<(Bytes, Bytes)>, name: &[u8]) {
-    let (mine, rest) = std::mem::take(moves)
-        .into_iter()
-        .partition(|(n, _)| &n[..] == name);
-    *moves = rest;
-    let mine: Vec<(Bytes, Bytes)> = mine;
-    for (_, key) in mine {
-        if let Err(at) = changes.binary_search_by(|(k, _)| k.cmp(&key)) {
+/// Adds the moves of one bucket on keys nothing else happens to.
+fn add_moves<'c>(changes: &mut Changes<'c>, moves: &'c [Move], name: &[u8]) {
+    for (_, key) in moves.iter().filter(|(n, _)| n[..] == *name) {
+        if let Err(at) = changes.binary_search_by(|(k, _)| (*k).cmp(key)) {
             changes.insert(at, (key, Change::Move));
         }
     }

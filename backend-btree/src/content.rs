@@ -1,68 +1,92 @@
 //! A tree page in memory while a commit changes it.
 //!
-//! Made, changed, split and written by the commit, on the committer's thread.
+//! Made, changed, cut and written by the commit, on the committer's thread. Keys and values lie where
+//! they are, in the batch and in the pages of the newest commit, until they are copied into their new
+//! page.
+use std::ops::{Deref, Range};
+
 use bytes::Bytes;
 use varve_backend::Result;
 use varve_backend::bbolt::{BUCKET_FLAG, BUCKET_LEN, ELEMENT_LEN, HEADER_LEN, PageBuilder};
 
 use crate::page::Node;
+use crate::split::{Fill, Piece, Plan};
 
 #[cfg(test)]
 mod tests;
 
+/// A key or value of the batch or of a page.
+#[derive(Clone, Debug)]
+pub(crate) enum Slice<'a> {
+    /// In the batch or in the map.
+    Lent(&'a [u8]),
+    /// Of a page that was read, or made by this commit.
+    Kept(Bytes),
+}
+
+impl Deref for Slice<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Lent(bytes) => bytes,
+            Self::Kept(bytes) => bytes,
+        }
+    }
+}
+
+impl PartialEq for Slice<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self[..] == other[..]
+    }
+}
+
 /// A key with a value (or a bucket) in a leaf.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Item {
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Item<'a> {
     pub(crate) flags: u32,
-    pub(crate) key: Bytes,
-    pub(crate) value: Bytes,
+    pub(crate) key: Slice<'a>,
+    pub(crate) value: Slice<'a>,
 }
 
 /// A child of a branch under its first key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Child {
-    pub(crate) key: Bytes,
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Child<'a> {
+    pub(crate) key: Slice<'a>,
     pub(crate) page: u64,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Items {
-    Leaf(Vec<Item>),
-    Branch(Vec<Child>),
+pub(crate) enum Items<'a> {
+    Leaf(Vec<Item<'a>>),
+    Branch(Vec<Child<'a>>),
 }
 
 /// A node's elements and what happened to them.
 #[derive(Clone, Debug)]
-pub(crate) struct Content {
-    pub(crate) items: Items,
+pub(crate) struct Content<'a> {
+    pub(crate) items: Items<'a>,
     /// Something was taken out: the node may be worth merging.
     pub(crate) shrunk: bool,
     /// What came in, came in at the end: pages may be filled up.
     pub(crate) appended: bool,
 }
 
-fn item_len(item: &Item) -> usize {
-    ELEMENT_LEN + item.key.len() + item.value.len()
+/// Bytes a pair takes on a page.
+pub(crate) fn pair_len(key: &[u8], value: &[u8]) -> usize {
+    ELEMENT_LEN + key.len() + value.len()
 }
 
-fn child_len(child: &Child) -> usize {
+fn item_len(item: &Item<'_>) -> usize {
+    pair_len(&item.key, &item.value)
+}
+
+fn child_len(child: &Child<'_>) -> usize {
     ELEMENT_LEN + child.key.len()
 }
 
-/// How a split fills pages.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Fill {
-    pub(crate) page_size: usize,
-    /// Share of a page that appended keys may fill, in percent.
-    pub(crate) append_percent: usize,
-}
-
-/// Pages that are split because keys came in between are left this full, so that the next such keys
-/// fit, in percent.
-const SPLIT_PERCENT: usize = 75;
-
-impl Content {
-    pub(crate) fn leaf(items: Vec<Item>) -> Self {
+impl<'a> Content<'a> {
+    pub(crate) fn leaf(items: Vec<Item<'a>>) -> Self {
         Self {
             items: Items::Leaf(items),
             shrunk: false,
@@ -70,7 +94,7 @@ impl Content {
         }
     }
 
-    pub(crate) fn branch(children: Vec<Child>) -> Self {
+    pub(crate) fn branch(children: Vec<Child<'a>>) -> Self {
         Self {
             items: Items::Branch(children),
             shrunk: false,
@@ -78,30 +102,24 @@ impl Content {
         }
     }
 
-    /// Copies a page's elements out of the file.
-    pub(crate) fn load(node: &Node<'_>) -> Result<Self> {
-        let from = node.base();
-        let page = node.page().to_bytes(from);
-        let slice =
-            |range: &std::ops::Range<usize>| page.slice(range.start - from..range.end - from);
+    /// The elements of a page of the file, with room for `more`.
+    pub(crate) fn load(node: &Node<'a>, more: usize) -> Result<Self> {
         if node.is_branch() {
-            let mut children = Vec::with_capacity(node.count() + 1);
+            let mut children = Vec::with_capacity(node.count() + more);
             for index in 0..node.count() {
-                let (key, child) = node.branch(index)?;
-                children.push(Child {
-                    key: slice(&key),
-                    page: child,
-                });
+                let (key, page) = node.branch(index)?;
+                let key = node.slice(&key);
+                children.push(Child { key, page });
             }
             return Ok(Self::branch(children));
         }
-        let mut items = Vec::with_capacity(node.count() + 16);
+        let mut items = Vec::with_capacity(node.count() + more);
         for index in 0..node.count() {
             let entry = node.leaf(index)?;
             items.push(Item {
                 flags: entry.flags,
-                key: slice(&entry.key),
-                value: slice(&entry.value),
+                key: node.slice(&entry.key),
+                value: node.slice(&entry.value),
             });
         }
         Ok(Self::leaf(items))
@@ -127,10 +145,10 @@ impl Content {
         HEADER_LEN + data
     }
 
-    pub(crate) fn first_key(&self) -> Option<&Bytes> {
+    pub(crate) fn key(&self, index: usize) -> Option<&Slice<'a>> {
         match &self.items {
-            Items::Leaf(items) => items.first().map(|i| &i.key),
-            Items::Branch(children) => children.first().map(|c| &c.key),
+            Items::Leaf(items) => items.get(index).map(|i| &i.key),
+            Items::Branch(children) => children.get(index).map(|c| &c.key),
         }
     }
 
@@ -157,33 +175,41 @@ impl Content {
         }
     }
 
+    fn whole(&self) -> Piece {
+        Piece {
+            range: 0..self.len(),
+            size: self.size(),
+        }
+    }
+
     /// The value of a bucket element with this page inline.
     pub(crate) fn inline_value(&self, header: [u8; BUCKET_LEN]) -> Bytes {
         let mut value = Vec::with_capacity(BUCKET_LEN + self.size());
         value.extend_from_slice(&header);
-        value.extend_from_slice(&self.builder().finish_inline());
-        Bytes::from(value)
+        Bytes::from(self.builder(&self.whole(), value).finish_inline())
     }
 
-    /// The page image under an id, in whole pages.
-    pub(crate) fn encode(&self, id: u64, page_size: usize) -> Vec<u8> {
-        self.builder().finish(id, page_size)
+    /// Appends the page image of a piece to `buf`, in whole pages.
+    pub(crate) fn encode(&self, piece: &Piece, buf: Vec<u8>, id: u64, page_size: usize) -> Vec<u8> {
+        self.builder(piece, buf).finish(id, page_size)
     }
 
-    fn builder(&self) -> PageBuilder {
-        let count = u16::try_from(self.len()).expect("a split leaves fewer than 65536 elements");
-        let data = self.size() - HEADER_LEN - self.len() * ELEMENT_LEN;
+    fn builder(&self, piece: &Piece, buf: Vec<u8>) -> PageBuilder {
+        let len = piece.range.len();
+        let count = u16::try_from(len).expect("a piece of a cut has fewer than 65536 elements");
+        let data = piece.size - HEADER_LEN - len * ELEMENT_LEN;
+        let range: Range<usize> = piece.range.clone();
         match &self.items {
             Items::Leaf(items) => {
-                let mut builder = PageBuilder::leaf(count, data);
-                for i in items {
+                let mut builder = PageBuilder::leaf_behind(buf, count, data);
+                for i in &items[range] {
                     builder.push_leaf(i.flags, &i.key, &i.value);
                 }
                 builder
             }
             Items::Branch(children) => {
-                let mut builder = PageBuilder::branch(count, data);
-                for c in children {
+                let mut builder = PageBuilder::branch_behind(buf, count, data);
+                for c in &children[range] {
                     builder.push_branch(&c.key, c.page);
                 }
                 builder
@@ -191,83 +217,16 @@ impl Content {
         }
     }
 
-    /// Cuts the node into pieces that fit a page each; an element larger than a page stays alone (a
-    /// branch keeps two) and takes overflow pages.
-    pub(crate) fn split(self, fill: Fill) -> Vec<Self> {
-        let total = self.size();
-        if total <= fill.page_size || self.len() < 2 {
-            return vec![self];
+    /// Cuts the node into pieces that get a page, or a run of pages, each.
+    pub(crate) fn cut(&self, fill: Fill) -> Vec<Piece> {
+        let whole = self.whole();
+        if whole.size <= fill.page_size || self.len() < 2 {
+            return vec![whole];
         }
-        let (shrunk, appended) = (self.shrunk, self.appended);
-        let plan = Plan::new(total, fill, appended, shrunk);
-        let make = |items| Self {
-            items,
-            shrunk,
-            appended,
-        };
-        match self.items {
-            Items::Leaf(items) => plan
-                .cut(items, item_len, 1)
-                .into_iter()
-                .map(|p| make(Items::Leaf(p)))
-                .collect(),
-            Items::Branch(children) => {
-                let pieces = plan.cut(children, child_len, 2);
-                pieces.into_iter().map(|p| make(Items::Branch(p))).collect()
-            }
+        let plan = Plan::new(whole.size, fill, self.appended, self.shrunk);
+        match &self.items {
+            Items::Leaf(items) => plan.cut(items.iter().map(item_len), 1),
+            Items::Branch(children) => plan.cut(children.iter().map(child_len), 2),
         }
-    }
-}
-
-/// Where a split cuts: behind the element that brings the running total to the next multiple of
-/// `share`, and before one that would not fit `limit`.
-struct Plan {
-    share: usize,
-    limit: usize,
-}
-
-impl Plan {
-    fn new(total: usize, fill: Fill, appended: bool, shrunk: bool) -> Self {
-        if appended {
-            let limit = fill.page_size * fill.append_percent / 100;
-            return Self {
-                share: usize::MAX,
-                limit,
-            };
-        }
-        // Where keys go away, none are expected to come in between soon: fill up as if appended.
-        let percent = if shrunk {
-            fill.append_percent
-        } else {
-            SPLIT_PERCENT
-        };
-        let pieces = total.div_ceil(fill.page_size * percent / 100).max(2);
-        Self {
-            share: total.div_ceil(pieces),
-            limit: fill.page_size,
-        }
-    }
-
-    fn cut<T>(&self, elements: Vec<T>, len_of: impl Fn(&T) -> usize, least: usize) -> Vec<Vec<T>> {
-        let mut pieces: Vec<Vec<T>> = Vec::new();
-        let mut piece: Vec<T> = Vec::new();
-        let (mut size, mut seen) = (HEADER_LEN, 0);
-        for element in elements {
-            let len = len_of(&element);
-            let share_full =
-                seen / self.share > (seen.saturating_sub(size - HEADER_LEN)) / self.share;
-            if piece.len() >= least && (size + len > self.limit || share_full) {
-                pieces.push(std::mem::take(&mut piece));
-                size = HEADER_LEN;
-            }
-            size += len;
-            seen += len;
-            piece.push(element);
-        }
-        match pieces.last_mut() {
-            Some(last) if piece.len() < least => last.append(&mut piece),
-            _ => pieces.push(piece),
-        }
-        pieces
     }
 }

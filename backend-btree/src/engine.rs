@@ -4,8 +4,9 @@
 //! snapshots are taken on any thread and touch only the reader registry.
 //!
 //! # Commit
-//! Free pages that no reader can see any more, build the changed pages, grow the file, write pages in
-//! ascending order, sync, write the meta of the other slot, sync, publish. The order of the two syncs is
+//! Free pages that no reader can see any more, build the changed pages and write them (to free pages, in
+//! ascending order where they allow it; the file grows as needed), sync, write the meta of the other
+//! slot, sync, publish. The order of the two syncs is
 //! what makes a commit atomic: until the meta is on disk, everything the old meta reaches is untouched.
 //!
 //! # Failure model
@@ -17,19 +18,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use varve_backend::bbolt::{Meta, NO_FREELIST};
 use varve_backend::{Batch, Engine, Error, ErrorKind, Export, Reclaimed, Result, Sizes, Snapshot};
 use varve_vfs::{DynFs, File};
 
 use crate::check::{CheckReport, check};
-use crate::commit::Tx;
+use crate::commit::{Move, Tx};
 use crate::export::FileExport;
 use crate::freelist::{FreeList, Run};
 use crate::mmap::Map;
 use crate::open::open;
 use crate::options::BtreeOptions;
+use crate::out::Out;
 use crate::page::Pages;
 use crate::readers::{Registry, State};
 use crate::snapshot::BtreeSnapshot;
@@ -71,6 +72,8 @@ struct Writer {
     previous_high_water: u64,
     /// Where the search for pages to move goes on; `None`: at the end of the file.
     search_below: Option<u64>,
+    /// Memory in which the pages of a commit are put together.
+    buffer: Vec<u8>,
 }
 
 impl BtreeEngine {
@@ -121,6 +124,7 @@ impl BtreeEngine {
                 freelist_page,
                 previous_high_water: meta.high_water,
                 search_below: None,
+                buffer: Vec::new(),
             }),
         })
     }
@@ -185,14 +189,16 @@ impl BtreeEngine {
         &self,
         writer: &mut Writer,
         batch: &Batch,
-        moves: &mut Vec<(Bytes, Bytes)>,
+        mut moves: Vec<Move>,
         when: Write,
     ) -> Result<bool> {
         let state = self.registry.newest();
         writer.free.release(&self.registry.open());
+        moves.sort();
         let old_list = writer.freelist_page;
-        let mut tx = Tx::new(&state.pages, &mut writer.free, &self.options);
-        let root = match tx.apply_batch(state.meta.root, batch, moves) {
+        let out = Out::new(self.target(), std::mem::take(&mut writer.buffer));
+        let mut tx = Tx::new(&state.pages, &mut writer.free, &self.options, out);
+        let root = match tx.apply_batch(state.meta.root, batch, &moves) {
             Ok(root) => root,
             Err(error) => {
                 tx.abort();
@@ -204,7 +210,7 @@ impl BtreeEngine {
         };
         tx.lower_high_water();
         if when == Write::IfChanged
-            && tx.dirty.is_empty()
+            && tx.written.is_empty()
             && root == state.meta.root
             && tx.high_water == state.meta.high_water
         {
@@ -213,25 +219,34 @@ impl BtreeEngine {
         if let Some(run) = old_list {
             tx.release(run);
         }
-        let freelist = tx.write_freelist();
-        let meta = Meta {
-            root,
-            freelist,
-            high_water: tx.high_water,
-            txid: state.meta.txid + 1,
-            ..state.meta
-        };
-        let (mut dirty, written, freed) = (tx.dirty, tx.written, tx.freed);
-        let pages = match self.write(&state, &meta, &mut dirty) {
-            Ok(pages) => pages,
+        let on_disk = tx.write_freelist().and_then(|freelist| {
+            tx.out.flush()?;
+            let meta = Meta {
+                root,
+                freelist,
+                high_water: tx.high_water,
+                txid: state.meta.txid + 1,
+                ..state.meta
+            };
+            Ok((meta, self.finish(&state, &meta)?))
+        });
+        let (written, freed) = (tx.written, tx.freed);
+        writer.buffer = tx.out.into_buffer();
+        let (meta, pages) = match on_disk {
+            Ok(on_disk) => on_disk,
             Err(error) => {
                 writer.failure = Some(error.clone());
                 return Err(error);
             }
         };
         writer.free.commit(meta.txid, &written, &freed);
-        writer.freelist_page = (freelist != NO_FREELIST)
-            .then(|| written.iter().copied().find(|run| run.start == freelist))
+        writer.freelist_page = (meta.freelist != NO_FREELIST)
+            .then(|| {
+                written
+                    .iter()
+                    .copied()
+                    .find(|run| run.start == meta.freelist)
+            })
             .flatten();
         writer.previous_high_water = state.meta.high_water;
         let free_pages = writer.free.free_pages();
@@ -274,8 +289,8 @@ impl Engine for BtreeEngine {
         if batch.is_empty() {
             return Ok(());
         }
-        let mut moves = self.pick_moves(&mut writer);
-        self.commit_with(&mut writer, batch, &mut moves, Write::IfChanged)?;
+        let moves = self.pick_moves(&mut writer);
+        self.commit_with(&mut writer, batch, moves, Write::IfChanged)?;
         self.trim_if_worth_it(&mut writer);
         Ok(())
     }

@@ -38,6 +38,7 @@ mod freelist;
 mod mmap;
 mod open;
 mod options;
+mod out;
 mod page;
 mod persisted;
 mod readers;
@@ -45,6 +46,7 @@ mod scan;
 mod search;
 mod snapshot;
 mod source;
+mod split;
 mod walk;
 
 pub use check::CheckReport;

@@ -24,7 +24,8 @@ pub struct BtreeOptions {
     pub freelist_sync: bool,
     /// How long to wait for another process to unlock the file before giving up with `Locked`.
     pub lock_wait: Duration,
-    /// By how much the file grows at a time once it is this large; smaller files double.
+    /// By how much the file grows at a time at most; below, by a thirty-second of its length, and small
+    /// files double.
     pub grow_bytes: u64,
     /// Pages a commit may move down from the end of the file, when enough of the file is free; 0 turns
     /// moving off and [`reclaim`](varve_backend::Engine::reclaim) alone does it.

@@ -17,6 +17,7 @@ use varve_backend::bbolt::{
 };
 use varve_backend::{Error, ErrorKind, Result};
 
+use crate::content::Slice;
 use crate::search::{Between, Wanted};
 use crate::source::{PageBuf, PageSource};
 
@@ -224,10 +225,6 @@ impl<'a> Node<'a> {
         &self.page
     }
 
-    pub(crate) fn base(&self) -> usize {
-        self.base
-    }
-
     pub(crate) fn file_offset(&self) -> u64 {
         self.offset
     }
@@ -332,6 +329,17 @@ impl<'a> Node<'a> {
             .and_then(|bytes| BranchElement::decode(bytes))
             .and_then(place)
             .ok_or_else(|| self.bad_element(index))
+    }
+
+    /// Bytes of the page that stay where they are for as long as the source does.
+    pub(crate) fn slice(&self, range: &Range<usize>) -> Slice<'a> {
+        match &self.page {
+            PageBuf::Borrowed(page) => Slice::Lent(page.get(range.clone()).unwrap_or(&[])),
+            PageBuf::Owned(page) if range.end <= page.len() => {
+                Slice::Kept(page.slice(range.clone()))
+            }
+            PageBuf::Owned(_) => Slice::Lent(&[]),
+        }
     }
 
     pub(crate) fn bytes(&self, range: &Range<usize>) -> &[u8] {

@@ -38,16 +38,6 @@ impl Deref for PageBuf<'_> {
     }
 }
 
-impl PageBuf<'_> {
-    /// The bytes from `from` on as a value of their own; copies what is only borrowed.
-    pub(crate) fn to_bytes(&self, from: usize) -> Bytes {
-        match self {
-            Self::Borrowed(bytes) => Bytes::copy_from_slice(&bytes[from..]),
-            Self::Owned(bytes) => bytes.slice(from..),
-        }
-    }
-}
-
 pub(crate) trait PageSource: Send + Sync + Debug {
     /// Exactly `len` bytes at `offset`.
     fn read(&self, offset: u64, len: usize) -> Result<PageBuf<'_>>;

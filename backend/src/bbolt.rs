@@ -313,6 +313,8 @@ pub fn fnv1a(bytes: &[u8]) -> u64 {
 #[derive(Debug)]
 pub struct PageBuilder {
     buf: Vec<u8>,
+    /// Where the page begins in `buf`.
+    start: usize,
     flags: u16,
     count: u16,
     next_element: usize,
@@ -321,23 +323,36 @@ pub struct PageBuilder {
 impl PageBuilder {
     /// A leaf page for `count` elements whose keys and values have `data_len` bytes together.
     pub fn leaf(count: u16, data_len: usize) -> Self {
-        Self::new(LEAF, count, data_len)
+        Self::leaf_behind(Vec::new(), count, data_len)
     }
 
     /// A branch page for `count` elements whose keys have `data_len` bytes together.
     pub fn branch(count: u16, data_len: usize) -> Self {
-        Self::new(BRANCH, count, data_len)
+        Self::branch_behind(Vec::new(), count, data_len)
     }
 
-    fn new(flags: u16, count: u16, data_len: usize) -> Self {
+    /// [`leaf`](Self::leaf) behind what is in `buf` already.
+    pub fn leaf_behind(buf: Vec<u8>, count: u16, data_len: usize) -> Self {
+        Self::new(buf, LEAF, count, data_len)
+    }
+
+    /// [`branch`](Self::branch) behind what is in `buf` already.
+    pub fn branch_behind(buf: Vec<u8>, count: u16, data_len: usize) -> Self {
+        Self::new(buf, BRANCH, count, data_len)
+    }
+
+    fn new(mut buf: Vec<u8>, flags: u16, count: u16, data_len: usize) -> Self {
+        let start = buf.len();
         let elements = HEADER_LEN + usize::from(count) * ELEMENT_LEN;
-        let mut buf = Vec::with_capacity(elements + data_len + 4096);
-        buf.resize(elements, 0);
+        // Room for the rest of the last page as well.
+        buf.reserve(elements + data_len + 4096);
+        buf.resize(start + elements, 0);
         Self {
             buf,
+            start,
             flags,
             count,
-            next_element: HEADER_LEN,
+            next_element: start + HEADER_LEN,
         }
     }
 
@@ -380,30 +395,28 @@ impl PageBuilder {
         self.next_element += ELEMENT_LEN;
     }
 
-    /// The finished page under its id, filled with zeros to whole pages of `page_size`.
+    /// The finished page under its id, filled with zeros to whole pages of `page_size`, behind what was
+    /// in the buffer before.
     pub fn finish(mut self, id: u64, page_size: usize) -> Vec<u8> {
-        let pages = self.buf.len().div_ceil(page_size);
-        self.buf.resize(pages * page_size, 0);
-        let overflow = Self::len32(pages - 1);
+        let pages = (self.buf.len() - self.start).div_ceil(page_size);
+        self.buf.resize(self.start + pages * page_size, 0);
+        self.put_header(id, Self::len32(pages - 1));
+        self.buf
+    }
+
+    /// The finished page as it stands behind a bucket header: id 0, no padding.
+    pub fn finish_inline(mut self) -> Vec<u8> {
+        self.put_header(0, 0);
+        self.buf
+    }
+
+    fn put_header(&mut self, id: u64, overflow: u32) {
         let header = PageHeader {
             id,
             flags: self.flags,
             count: self.count,
             overflow,
         };
-        self.buf[..HEADER_LEN].copy_from_slice(&header.encode());
-        self.buf
-    }
-
-    /// The finished page as it stands behind a bucket header: id 0, no padding.
-    pub fn finish_inline(mut self) -> Vec<u8> {
-        let header = PageHeader {
-            id: 0,
-            flags: self.flags,
-            count: self.count,
-            overflow: 0,
-        };
-        self.buf[..HEADER_LEN].copy_from_slice(&header.encode());
-        self.buf
+        self.buf[self.start..self.start + HEADER_LEN].copy_from_slice(&header.encode());
     }
 }

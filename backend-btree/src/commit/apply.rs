@@ -2,66 +2,100 @@
 use varve_backend::bbolt::BUCKET_FLAG;
 use varve_backend::{Error, Result};
 
-use super::{Change, Changes, Tx};
-use crate::content::{Child, Content, Item, Items};
+use super::{Change, Tx};
+use crate::content::{Child, Content, Item, Items, Slice, pair_len};
 use crate::freelist::Run;
 use crate::page::{MAX_DEPTH, Node};
+use crate::split::{Fill, Plan};
 
 /// A child while its parent is rebuilt.
-enum Slot {
-    Clean(Child),
-    Dirty(Content),
+enum Slot<'c> {
+    Clean(Child<'c>),
+    Dirty(Content<'c>),
 }
 
-type ChangeSlice<'c> = &'c [(bytes::Bytes, Change)];
+/// What changes make of a node.
+enum Outcome<'c> {
+    /// It stays as it is.
+    Same,
+    /// It is replaced.
+    New(Content<'c>),
+    /// It is full and stays as it is; this comes behind it.
+    Behind(Content<'c>),
+}
 
-impl Tx<'_> {
+type ChangeSlice<'c> = &'c [(&'c [u8], Change<'c>)];
+
+impl<'a> Tx<'a> {
     /// Applies sorted changes to the tree at `root`; `None` when they change nothing.
-    pub(super) fn apply(
+    pub(super) fn apply<'c>(
         &mut self,
         root: u64,
-        changes: &Changes,
+        changes: ChangeSlice<'c>,
         fill: u8,
-    ) -> Result<Option<Content>> {
+    ) -> Result<Option<Content<'c>>>
+    where
+        'a: 'c,
+    {
         if changes.is_empty() {
             return Ok(None);
         }
-        self.apply_at(root, changes, fill, 0)
+        Ok(match self.apply_at(root, changes, fill, 0)? {
+            Outcome::Same => None,
+            Outcome::New(content) => Some(content),
+            Outcome::Behind(content) => {
+                let node = self.pages.node(root)?;
+                let mut children = vec![Child {
+                    key: node.slice(&node.leaf(0)?.key),
+                    page: root,
+                }];
+                children.extend(self.write(content, fill)?);
+                let mut content = Content::branch(children);
+                content.appended = true;
+                Some(content)
+            }
+        })
     }
 
-    fn apply_at(
+    fn apply_at<'c>(
         &mut self,
         id: u64,
-        changes: ChangeSlice<'_>,
+        changes: ChangeSlice<'c>,
         fill: u8,
         depth: usize,
-    ) -> Result<Option<Content>> {
+    ) -> Result<Outcome<'c>>
+    where
+        'a: 'c,
+    {
         let node = self.pages.node(id)?;
         if depth >= MAX_DEPTH {
             return Err(node.corrupt(0, "tree depth", format!("at most {MAX_DEPTH}"), "more"));
         }
-        let content = if node.is_branch() {
+        let outcome = if node.is_branch() {
             self.branch(&node, changes, fill, depth)?
         } else {
-            leaf(&node, changes)?
+            leaf(&node, changes, Some(self.fill(fill)))?
         };
-        if content.is_some() {
+        if let Outcome::New(_) = outcome {
             self.release(Run {
                 start: id,
                 len: node.page_count(),
             });
         }
-        Ok(content)
+        Ok(outcome)
     }
 
-    fn branch(
+    fn branch<'c>(
         &mut self,
-        node: &Node<'_>,
-        mut changes: ChangeSlice<'_>,
+        node: &Node<'a>,
+        mut changes: ChangeSlice<'c>,
         fill: u8,
         depth: usize,
-    ) -> Result<Option<Content>> {
-        let Items::Branch(children) = Content::load(node)?.items else {
+    ) -> Result<Outcome<'c>>
+    where
+        'a: 'c,
+    {
+        let Items::Branch(children) = Content::load(node, 0)?.items else {
             return Err(node.corrupt(8, "page type", "branch", "leaf"));
         };
         let (before, mut touched, mut only_last) = (children.len(), false, true);
@@ -69,33 +103,38 @@ impl Tx<'_> {
         let mut children = children.into_iter().peekable();
         while let Some(child) = children.next() {
             let mine = match children.peek() {
-                Some(next) => changes.partition_point(|(key, _)| *key < next.key),
-                None => changes.len(),
+                Some(next) if !changes.is_empty() => {
+                    changes.partition_point(|(key, _)| **key < next.key[..])
+                }
+                _ => changes.len(),
             };
             let (now, later) = changes.split_at(mine);
             changes = later;
-            let content = if now.is_empty() {
-                None
+            let outcome = if now.is_empty() {
+                Outcome::Same
             } else {
                 self.apply_at(child.page, now, fill, depth + 1)?
             };
-            slots.push(match content {
-                Some(content) => {
-                    touched = true;
-                    only_last &= children.peek().is_none();
-                    Slot::Dirty(content)
+            if !matches!(outcome, Outcome::Same) {
+                touched = true;
+                only_last &= children.peek().is_none();
+            }
+            match outcome {
+                Outcome::Same => slots.push(Slot::Clean(child)),
+                Outcome::New(content) => slots.push(Slot::Dirty(content)),
+                Outcome::Behind(content) => {
+                    slots.extend([Slot::Clean(child), Slot::Dirty(content)]);
                 }
-                None => Slot::Clean(child),
-            });
+            }
         }
         if !touched {
-            return Ok(None);
+            return Ok(Outcome::Same);
         }
         let mut slots = self.merge(slots)?;
         if depth == 0 && slots.len() == 1 {
             // The root has one child left: that child is the root now.
             match slots.remove(0) {
-                Slot::Dirty(content) => return Ok(Some(content)),
+                Slot::Dirty(content) => return Ok(Outcome::New(content)),
                 clean @ Slot::Clean(_) => slots.push(clean),
             }
         }
@@ -103,19 +142,22 @@ impl Tx<'_> {
         for slot in slots {
             match slot {
                 Slot::Clean(child) => children.push(child),
-                Slot::Dirty(content) => children.extend(self.write(content, fill)),
+                Slot::Dirty(content) => children.extend(self.write(content, fill)?),
             }
         }
         let shrunk = children.len() < before;
         let mut content = Content::branch(children);
         content.shrunk = shrunk;
         content.appended = only_last && !shrunk;
-        Ok(Some(content))
+        Ok(Outcome::New(content))
     }
 
     /// Drops empty nodes and merges thin ones with their neighbours, as many as it takes.
-    fn merge(&mut self, slots: Vec<Slot>) -> Result<Vec<Slot>> {
-        let mut out: Vec<Slot> = Vec::with_capacity(slots.len());
+    fn merge<'c>(&mut self, slots: Vec<Slot<'c>>) -> Result<Vec<Slot<'c>>>
+    where
+        'a: 'c,
+    {
+        let mut out: Vec<Slot<'c>> = Vec::with_capacity(slots.len());
         for slot in slots {
             if let Slot::Dirty(content) = &slot
                 && content.len() == 0
@@ -148,9 +190,9 @@ impl Tx<'_> {
 
     /// A thin node is merged with any neighbour, a half-full one with a neighbour that is rewritten
     /// anyway if both fit one page.
-    fn should_merge(&self, left: &Slot, right: &Slot) -> bool {
+    fn should_merge(&self, left: &Slot<'_>, right: &Slot<'_>) -> bool {
         let page_size = self.pages.page_size;
-        let thin = |slot: &Slot| match slot {
+        let thin = |slot: &Slot<'_>| match slot {
             Slot::Clean(_) => false,
             Slot::Dirty(content) => {
                 (content.shrunk && content.size() <= page_size / 4)
@@ -168,7 +210,10 @@ impl Tx<'_> {
         }
     }
 
-    fn take_slot(&mut self, slot: Slot) -> Result<Content> {
+    fn take_slot<'c>(&mut self, slot: Slot<'c>) -> Result<Content<'c>>
+    where
+        'a: 'c,
+    {
         match slot {
             Slot::Dirty(content) => Ok(content),
             Slot::Clean(child) => self.take_child(child.page),
@@ -176,9 +221,9 @@ impl Tx<'_> {
     }
 
     /// Reads a child of the newest commit to rewrite it: its page is let go of.
-    pub(super) fn take_child(&mut self, page: u64) -> Result<Content> {
+    pub(super) fn take_child(&mut self, page: u64) -> Result<Content<'a>> {
         let node = self.pages.node(page)?;
-        let content = Content::load(&node)?;
+        let content = Content::load(&node, 0)?;
         self.release(Run {
             start: page,
             len: node.page_count(),
@@ -187,26 +232,40 @@ impl Tx<'_> {
     }
 }
 
-/// Merges changes into a leaf; `None` when they change nothing.
-pub(super) fn leaf(node: &Node<'_>, changes: ChangeSlice<'_>) -> Result<Option<Content>> {
+/// Merges changes into the page of an inline bucket; `None` when they change nothing.
+pub(super) fn inline<'c>(node: &Node<'c>, changes: ChangeSlice<'c>) -> Result<Option<Content<'c>>> {
+    Ok(match leaf(node, changes, None)? {
+        Outcome::New(content) => Some(content),
+        Outcome::Same | Outcome::Behind(_) => None,
+    })
+}
+
+/// Merges changes into a leaf. With `fill` a leaf that is full already stays when all that changes comes
+/// behind it.
+fn leaf<'c>(node: &Node<'c>, changes: ChangeSlice<'c>, fill: Option<Fill>) -> Result<Outcome<'c>> {
     if !changes_something(node, changes)? {
-        return Ok(None);
+        return Ok(Outcome::Same);
     }
-    let Items::Leaf(old) = Content::load(node)?.items else {
+    let content = Content::load(node, changes.len())?;
+    let size = content.size();
+    let Items::Leaf(old) = content.items else {
         return Err(node.corrupt(8, "page type", "leaf", "branch"));
     };
     let appended = match (old.last(), changes.first()) {
-        (Some(last), Some((first, _))) => *first > last.key,
+        (Some(last), Some((first, _))) => **first > last.key[..],
         _ => true,
     };
+    if appended && !old.is_empty() {
+        return append(old, size, changes, fill);
+    }
     let mut items = Vec::with_capacity(old.len() + changes.len());
     let mut shrunk = false;
     let mut old = old.into_iter().peekable();
     for (key, change) in changes {
-        while let Some(item) = old.next_if(|item| item.key < *key) {
+        while let Some(item) = old.next_if(|item| item.key[..] < **key) {
             items.push(item);
         }
-        let replaced = old.next_if(|item| item.key == *key);
+        let replaced = old.next_if(|item| item.key[..] == **key);
         match change {
             Change::Move => items.extend(replaced),
             Change::Delete => {
@@ -218,7 +277,7 @@ pub(super) fn leaf(node: &Node<'_>, changes: ChangeSlice<'_>) -> Result<Option<C
                 refuse_bucket(replaced.as_ref(), *flags)?;
                 items.push(Item {
                     flags: *flags,
-                    key: key.clone(),
+                    key: Slice::Lent(key),
                     value: value.clone(),
                 });
             }
@@ -228,11 +287,50 @@ pub(super) fn leaf(node: &Node<'_>, changes: ChangeSlice<'_>) -> Result<Option<C
     let mut content = Content::leaf(items);
     content.shrunk = shrunk;
     content.appended = appended;
-    Ok(Some(content))
+    Ok(Outcome::New(content))
+}
+
+/// Changes that all come behind the elements of a leaf of `size` bytes.
+fn append<'c>(
+    mut old: Vec<Item<'c>>,
+    size: usize,
+    changes: ChangeSlice<'c>,
+    fill: Option<Fill>,
+) -> Result<Outcome<'c>> {
+    let mut new = changes
+        .iter()
+        .filter_map(|(key, change)| match change {
+            Change::Put { flags, value } => Some(Item {
+                flags: *flags,
+                key: Slice::Lent(key),
+                value: value.clone(),
+            }),
+            Change::Delete | Change::DeleteBucket | Change::Move => None,
+        })
+        .peekable();
+    let full = match (fill, new.peek()) {
+        (Some(fill), Some(next)) => {
+            Plan::appending(fill).is_full(size, pair_len(&next.key, &next.value))
+        }
+        _ => false,
+    };
+    let items = if full {
+        new.collect()
+    } else {
+        old.extend(new);
+        old
+    };
+    let mut content = Content::leaf(items);
+    content.appended = true;
+    Ok(if full {
+        Outcome::Behind(content)
+    } else {
+        Outcome::New(content)
+    })
 }
 
 /// A plain put or delete on a key that holds a bucket (or the other way round) would lose its pages.
-fn refuse_bucket(old: Option<&Item>, new_flags: u32) -> Result<()> {
+fn refuse_bucket(old: Option<&Item<'_>>, new_flags: u32) -> Result<()> {
     match old {
         Some(item) if item.flags & BUCKET_FLAG != new_flags & BUCKET_FLAG => {
             let what = format!("key {} holds a nested bucket", item.key.escape_ascii());

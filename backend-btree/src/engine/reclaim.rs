@@ -17,12 +17,14 @@ use varve_backend::{Batch, Error, Reclaimed, Result};
 
 use super::{BtreeEngine, Write, Writer};
 use crate::commit::Tx;
+use crate::out::grown_len;
 use crate::page::{MAX_DEPTH, Node, Pages};
 use crate::readers::State;
 
 /// Moving starts when at least this share of the pages is free, in percent; below it, the freedom is
-/// what the next commits need.
-const WORTH_MOVING_PERCENT: u64 = 25;
+/// what the next commits need. Pages filled to nine tenths, this and the room to grow keep a file that
+/// was thinned out within 1.3 times what lives in it.
+const WORTH_MOVING_PERCENT: u64 = 6;
 /// Files with fewer free pages are left alone.
 const MIN_FREE_PAGES: u64 = 16;
 /// Free pages that must be there per page to be moved: for it and for branches above it.
@@ -68,14 +70,14 @@ impl BtreeEngine {
             self.refuse_if_unusable(&writer)?;
             let before = self.registry.newest();
             writer.free.release(&self.registry.open());
-            let mut moves = if writer.free.free_pages() == 0 {
+            let moves = if writer.free.free_pages() == 0 {
                 Vec::new()
             } else {
                 let used = before.meta.high_water - writer.free.free_pages();
                 find_moves(&before, &mut writer, RECLAIM_BUDGET, used)
             };
             let committed =
-                self.commit_with(&mut writer, &Batch::new(), &mut moves, Write::IfChanged)?;
+                self.commit_with(&mut writer, &Batch::new(), moves, Write::IfChanged)?;
             let after = self.registry.newest();
             if after.meta.high_water >= before.meta.high_water {
                 fruitless += 1;
@@ -85,7 +87,7 @@ impl BtreeEngine {
             if !committed || fruitless >= FRUITLESS_COMMITS {
                 if writer.previous_high_water > after.meta.high_water {
                     // The other meta still names a higher mark; one more meta and it does not.
-                    self.commit_with(&mut writer, &Batch::new(), &mut Vec::new(), Write::Always)?;
+                    self.commit_with(&mut writer, &Batch::new(), Vec::new(), Write::Always)?;
                 }
                 let newest = self.registry.newest().meta.high_water;
                 let mark = newest.max(writer.previous_high_water);
@@ -103,10 +105,11 @@ impl BtreeEngine {
     pub(super) fn trim_if_worth_it(&self, writer: &mut Writer) {
         let newest = self.registry.newest().meta.high_water;
         let need = newest.max(writer.previous_high_water) * self.page_size;
-        let slack = need / 4 + 2 * self.options.grow_bytes;
-        if self.file_len.load(Ordering::Relaxed) > need + slack {
+        let room = grown_len(need, self.options.grow_bytes);
+        // Twice the room: a file at rest is not cut and grown in turns.
+        if self.file_len.load(Ordering::Relaxed) > room + (room - need).max(self.page_size) {
             // The commit itself stands; a file that could not be cut is only longer than needed.
-            drop(self.cut(writer, need + self.options.grow_bytes));
+            drop(self.cut(writer, room));
         }
     }
 

@@ -1,0 +1,112 @@
+//! The pages of a commit on their way to the file.
+//!
+//! Used by a transaction under the writer lock. Pages that follow each other are gathered in one buffer,
+//! which stays with the writer from commit to commit, and written together.
+//!
+//! # Failure model
+//! What is written here are pages that are free in every commit the file has and that no reader sees:
+//! whether they reach the medium matters only once a meta names them. After an error nobody knows what
+//! is in them; the engine refuses further commits.
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use varve_backend::{Error, Result};
+use varve_vfs::File;
+
+/// So many bytes are gathered before they are written: few enough to stay in the processor's cache
+/// between being put together and being copied by the kernel.
+const WRITE_BYTES: usize = 256 << 10;
+/// A buffer that grew larger (for a large value) is not kept.
+const KEEP_BYTES: usize = 4 << 20;
+
+/// Where the pages go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target<'e> {
+    pub(crate) file: &'e dyn File,
+    pub(crate) path: &'e Path,
+    /// Length of the file, shared with the maps.
+    pub(crate) file_len: &'e AtomicU64,
+    pub(crate) page_size: u64,
+    /// By how much a file grows at a time that is this large.
+    pub(crate) grow_bytes: u64,
+}
+
+/// Gathers and writes pages.
+pub(crate) struct Out<'e> {
+    target: Target<'e>,
+    buf: Vec<u8>,
+    /// Offset in the file of the first byte in `buf`.
+    at: u64,
+}
+
+impl<'e> Out<'e> {
+    pub(crate) fn new(target: Target<'e>, buf: Vec<u8>) -> Self {
+        Self { target, buf, at: 0 }
+    }
+
+    /// Takes the page (or the run) that starts at `id`; `build` appends its bytes to the buffer.
+    pub(crate) fn page(&mut self, id: u64, build: impl FnOnce(Vec<u8>) -> Vec<u8>) -> Result<()> {
+        let offset = id * self.target.page_size;
+        if self.at + self.buf.len() as u64 != offset || self.buf.len() >= WRITE_BYTES {
+            self.flush()?;
+            self.at = offset;
+        }
+        self.buf = build(std::mem::take(&mut self.buf));
+        Ok(())
+    }
+
+    /// Writes what was gathered.
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        if self.buf.is_empty() {
+            return Ok(());
+        }
+        let end = self.at + self.buf.len() as u64;
+        self.target.grow_to(end)?;
+        self.target.write("write", &self.buf, self.at)?;
+        self.buf.clear();
+        Ok(())
+    }
+
+    /// The buffer, for the next commit.
+    pub(crate) fn into_buffer(mut self) -> Vec<u8> {
+        self.buf.clear();
+        self.buf.shrink_to(KEEP_BYTES);
+        self.buf
+    }
+}
+
+impl Target<'_> {
+    /// Makes the file at least `need` bytes long.
+    pub(crate) fn grow_to(&self, need: u64) -> Result<()> {
+        if need > self.file_len.load(Ordering::Relaxed) {
+            let len = grown_len(need, self.grow_bytes);
+            let grown = self.file.set_len(len);
+            grown.map_err(|e| Error::io("grow", self.path, e))?;
+            self.file_len.store(len, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn write(&self, what: &'static str, bytes: &[u8], offset: u64) -> Result<()> {
+        let written = self.file.write_all_at(bytes, offset);
+        written.map_err(|e| Error::io(what, self.path, e))
+    }
+
+    pub(crate) fn sync(&self, what: &'static str) -> Result<()> {
+        let synced = self.file.sync_data();
+        synced.map_err(|e| Error::io(what, self.path, e))
+    }
+}
+
+/// Files below this length double, so that tests and small stores stay small.
+const DOUBLE_BELOW: u64 = 1 << 20;
+
+/// Length of a file that must have `need` bytes: small files double, larger ones grow by a thirty-second
+/// of their length, by `step` at most.
+pub(crate) fn grown_len(need: u64, step: u64) -> u64 {
+    if need < DOUBLE_BELOW {
+        let doubled = need.next_power_of_two();
+        return doubled.min(need.saturating_add(step));
+    }
+    need.saturating_add((need / 32).max(DOUBLE_BELOW).min(step))
+}
