@@ -7,9 +7,11 @@
 //! # Invariants
 //!
 //! 1. A key hangs on at most one lease, and the two maps agree (`tests.rs`).
-//! 2. A primary lessor has one deadline entry per lease. Renewing only moves the lease's own expiry; an
-//!    entry that comes up early is put back, so a renewal costs a look-up and a store.
+//! 2. A primary lessor has at most one deadline entry per lease. Renewing only moves the lease's own expiry;
+//!    an entry that comes up early is put back, so a renewal costs a look-up and a store.
 //! 3. A lessor that is not primary lets nothing expire.
+//! 4. `listed` has each lease once, under the seconds it would have under a new leader. Promotion and
+//!    demotion therefore touch no lease (`term`).
 //!
 //! # Not here
 //!
@@ -27,20 +29,15 @@ use crate::error::{Error, Result};
 use crate::options::StoreOptions;
 
 mod deadlines;
+mod term;
 #[cfg(test)]
 mod tests;
 
-use deadlines::Deadlines;
+use deadlines::Entry;
+use term::{Leases, Listed, Own, Term};
 
 /// Longest time to live, in seconds.
 pub const MAX_LEASE_TTL_SECONDS: i64 = 9_000_000_000;
-
-/// How long an expired lease is left to the proposed revoke before it is reported again.
-const RETRY_MS: u64 = 3000;
-
-/// After a change of leader at most this many leases may expire in one second: three quarters of the
-/// thousand revokes per second a leader proposes.
-const EXPIRIES_PER_SECOND: u64 = 750;
 
 /// A lease as granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,9 +97,10 @@ struct State {
     leases: BTreeMap<i64, Held>,
     /// Looked up, never walked: its order is not fixed.
     by_key: HashMap<Box<[u8]>, i64>,
-    primary: bool,
-    expiries: Deadlines,
-    checkpoints: Deadlines,
+    listed: BTreeSet<Listed>,
+    /// While this lessor is primary.
+    term: Option<Term>,
+    terms: u64,
     /// Leases whose checkpoint a renewal made void.
     cleared: BTreeSet<i64>,
     persist_checkpoints: bool,
@@ -116,8 +114,8 @@ struct Held {
     ttl: i64,
     /// Checkpointed remaining seconds, 0 for none.
     remaining: i64,
-    /// When it runs out; `None` while this lessor is not primary.
-    expiry_ms: Option<u64>,
+    /// When it runs out, if that was settled in the current term.
+    own: Option<Own>,
     incarnation: u64,
     keys: BTreeSet<Box<[u8]>>,
 }
@@ -131,12 +129,64 @@ fn seconds(ms: u64) -> i64 {
 }
 
 impl Held {
-    fn full_or_checkpointed_ms(&self) -> u64 {
-        ms(if self.remaining > 0 {
+    /// Seconds it has under a new leader.
+    fn seconds(&self) -> i64 {
+        if self.remaining > 0 {
             self.remaining
         } else {
             self.ttl
-        })
+        }
+    }
+
+    fn entry(&self, id: i64) -> Entry {
+        Entry {
+            id,
+            incarnation: self.incarnation,
+        }
+    }
+}
+
+impl State {
+    fn new(options: &StoreOptions) -> Self {
+        Self {
+            leases: BTreeMap::new(),
+            by_key: HashMap::new(),
+            listed: BTreeSet::new(),
+            term: None,
+            terms: 0,
+            cleared: BTreeSet::new(),
+            persist_checkpoints: options.lease_checkpoint_persist,
+            counts: LeaseCounts::default(),
+            next_incarnation: 0,
+        }
+    }
+
+    /// The term, if this lessor is primary, and the leases.
+    fn timed(&mut self) -> Option<(&mut Term, Leases<'_>)> {
+        let leases = Leases {
+            by_id: &mut self.leases,
+            listed: &self.listed,
+        };
+        Some((self.term.as_mut()?, leases))
+    }
+
+    /// Changes the checkpointed time of a lease; its deadline in this term stays. Returns the time to
+    /// live it was granted.
+    fn set_remaining(&mut self, id: i64, remaining: i64) -> Option<i64> {
+        let lease = self.leases.get_mut(&id)?;
+        if let Some(term) = &mut self.term {
+            term.make_own(id, lease);
+        }
+        self.listed.remove(&(lease.seconds(), id));
+        lease.remaining = remaining;
+        self.listed.insert((lease.seconds(), id));
+        Some(lease.ttl)
+    }
+
+    fn promote(&mut self, now: u64, extend: Duration, checkpoint_ms: u64) {
+        let extend = u64::try_from(extend.as_millis()).unwrap_or(u64::MAX);
+        self.terms += 1;
+        self.term = Some(Term::new(self.terms, now, extend, checkpoint_ms));
     }
 }
 
@@ -144,17 +194,7 @@ impl Lessor {
     pub(crate) fn new(options: &StoreOptions) -> Self {
         let checkpoint_ms = options.lease_checkpoint_interval.as_millis();
         Self {
-            state: Mutex::new(State {
-                leases: BTreeMap::new(),
-                by_key: HashMap::new(),
-                primary: false,
-                expiries: Deadlines::default(),
-                checkpoints: Deadlines::default(),
-                cleared: BTreeSet::new(),
-                persist_checkpoints: options.lease_checkpoint_persist,
-                counts: LeaseCounts::default(),
-                next_incarnation: 0,
-            }),
+            state: Mutex::new(State::new(options)),
             clock: Arc::clone(&options.clock),
             min_ttl_seconds: options.lease_min_ttl_seconds,
             checkpoint_ms: u64::try_from(checkpoint_ms).unwrap_or(u64::MAX).max(1),
@@ -165,19 +205,19 @@ impl Lessor {
     /// ([`Error::NotPrimary`]); [`Error::LeaseNotFound`] when unknown or already expired.
     pub fn renew(&self, id: i64) -> Result<i64> {
         let now = self.clock.now_ms();
-        let mut state = self.state.lock();
-        if !state.primary {
+        let state = &mut *self.state.lock();
+        let Some(term) = &mut state.term else {
             return Err(Error::NotPrimary);
-        }
+        };
         let lease = state.leases.get_mut(&id).ok_or(Error::LeaseNotFound)?;
-        if lease.expiry_ms.is_some_and(|expiry| expiry <= now) {
+        if term.has_expired(lease, now) {
             // Its revoke is on the way; a renewal must not outlive it.
             return Err(Error::LeaseNotFound);
         }
-        lease.expiry_ms = Some(now.saturating_add(ms(lease.ttl)));
+        term.renew(id, lease, now.saturating_add(ms(lease.ttl)));
         let ttl = lease.ttl;
         if lease.remaining > 0 {
-            lease.remaining = 0;
+            state.set_remaining(id, 0);
             state.cleared.insert(id);
         }
         state.counts.renewed += 1;
@@ -189,9 +229,9 @@ impl Lessor {
         let now = self.clock.now_ms();
         let state = self.state.lock();
         let lease = state.leases.get(&id)?;
-        let left = match lease.expiry_ms {
-            Some(expiry) => expiry.saturating_sub(now),
-            None => lease.full_or_checkpointed_ms(),
+        let left = match &state.term {
+            Some(term) => term.expiry_ms(lease).saturating_sub(now),
+            None => ms(lease.seconds()),
         };
         let keys = lease.keys.iter().map(|key| Bytes::copy_from_slice(key));
         Some(LeaseInfo {
@@ -208,7 +248,10 @@ impl Lessor {
         let mut all: Vec<(u64, i64)> = state
             .leases
             .iter()
-            .map(|(id, lease)| (lease.expiry_ms.unwrap_or(u64::MAX), *id))
+            .map(|(id, lease)| {
+                let term = state.term.as_ref();
+                (term.map_or(u64::MAX, |term| term.expiry_ms(lease)), *id)
+            })
             .collect();
         all.sort_unstable();
         all.into_iter().map(|(_, id)| id).collect()
@@ -228,34 +271,18 @@ impl Lessor {
     /// later if it still exists then. Empty unless this lessor is primary.
     pub fn expired(&self, limit: usize) -> Vec<i64> {
         let now = self.clock.now_ms();
-        let state = &mut *self.state.lock();
-        let mut due = Vec::new();
-        while due.len() < limit
-            && let Some(entry) = state.expiries.pop_due(now)
-        {
-            let Some(lease) = state.leases.get(&entry.id) else {
-                continue;
-            };
-            let Some(expiry) = lease.expiry_ms else {
-                continue;
-            };
-            if lease.incarnation != entry.incarnation {
-                continue;
-            }
-            if expiry > now {
-                // Renewed since the entry was made.
-                state.expiries.push(expiry, entry);
-                continue;
-            }
-            state.expiries.push(now.saturating_add(RETRY_MS), entry);
-            due.push(entry.id);
-        }
-        due
+        let mut state = self.state.lock();
+        let Some((term, mut leases)) = state.timed() else {
+            return Vec::new();
+        };
+        term.expired(&mut leases, now, limit)
     }
 
     /// When [`expired`](Self::expired) may next have something, in milliseconds of the store's clock.
     pub fn next_deadline(&self) -> Option<u64> {
-        self.state.lock().expiries.next_due()
+        let mut state = self.state.lock();
+        let (term, leases) = state.timed()?;
+        term.next_due(&leases)
     }
 
     /// At most `limit` leases whose remaining time should be agreed on now: those that ran another
@@ -264,7 +291,7 @@ impl Lessor {
         let now = self.clock.now_ms();
         let state = &mut *self.state.lock();
         let mut due = Vec::new();
-        if !state.primary {
+        if state.term.is_none() {
             return due;
         }
         while due.len() < limit
@@ -275,84 +302,42 @@ impl Lessor {
                 remaining_ttl: 0,
             });
         }
+        let Some((term, leases)) = state.timed() else {
+            return due;
+        };
+        term.list_checkpoints(&leases, now, limit - due.len());
         while due.len() < limit
-            && let Some(entry) = state.checkpoints.pop_due(now)
+            && let Some((_, entry)) = term.checkpoints.pop_due(now)
         {
-            let Some(lease) = state.leases.get(&entry.id) else {
-                continue;
-            };
-            let Some(expiry) = lease.expiry_ms else {
-                continue;
-            };
-            if lease.incarnation != entry.incarnation || expiry <= now {
-                continue;
-            }
-            let left = expiry - now;
-            if left > self.checkpoint_ms {
-                state
-                    .checkpoints
-                    .push(now.saturating_add(self.checkpoint_ms), entry);
-            }
-            let remaining_ttl = seconds(left.saturating_add(999));
-            // Renewed since: nothing to agree on yet.
-            if remaining_ttl < lease.ttl && left + self.checkpoint_ms / 2 < ms(lease.ttl) {
-                due.push(LeaseCheckpoint {
-                    id: entry.id,
-                    remaining_ttl,
-                });
-            }
+            let id = entry.id;
+            let lease = leases.by_id.get(&id);
+            let remaining = lease.and_then(|lease| term.checkpoint(lease, entry, now));
+            due.extend(remaining.map(|remaining_ttl| LeaseCheckpoint { id, remaining_ttl }));
         }
         due
     }
 
-    /// This member leads now: every lease gets its remaining time plus `extend`, counted from now, and
-    /// deadlines that pile up in one second are spread out.
+    /// This member leads now: every lease gets its remaining time plus `extend`, counted from now, and of
+    /// deadlines that pile up no more than 750 are met in one second. Takes the same time for any number
+    /// of leases.
     pub fn promote(&self, extend: Duration) {
         let now = self.clock.now_ms();
-        self.promote_at(&mut self.state.lock(), now, extend);
+        self.state.lock().promote(now, extend, self.checkpoint_ms);
     }
 
-    fn promote_at(&self, state: &mut State, now: u64, extend: Duration) {
-        let extend = u64::try_from(extend.as_millis()).unwrap_or(u64::MAX);
-        let start = now.saturating_add(extend);
-        state.primary = true;
-        state.expiries.clear();
-        state.checkpoints.clear();
-        let mut per_second: HashMap<u64, u64> = HashMap::new();
-        for (id, lease) in &mut state.leases {
-            let mut expiry = start.saturating_add(lease.full_or_checkpointed_ms());
-            let before = per_second.entry(expiry / 1000).or_default();
-            expiry = expiry.saturating_add(*before / EXPIRIES_PER_SECOND * 1000);
-            *before += 1;
-            lease.expiry_ms = Some(expiry);
-            let entry = deadlines::Entry {
-                id: *id,
-                incarnation: lease.incarnation,
-            };
-            state.expiries.push(expiry, entry);
-            if expiry - now > self.checkpoint_ms {
-                state
-                    .checkpoints
-                    .push(now.saturating_add(self.checkpoint_ms), entry);
-            }
-        }
-    }
-
-    /// Another member leads now: nothing expires here any more.
+    /// Another member leads now: nothing expires here any more. Takes the same time for any number of
+    /// leases.
     pub fn demote(&self) {
-        let state = &mut *self.state.lock();
-        state.primary = false;
-        state.expiries.clear();
-        state.checkpoints.clear();
-        state.cleared.clear();
-        for lease in state.leases.values_mut() {
-            lease.expiry_ms = None;
-        }
+        let mut state = self.state.lock();
+        let ended = state.term.take();
+        let cleared = std::mem::take(&mut state.cleared);
+        drop(state);
+        drop((ended, cleared));
     }
 
     /// Whether this lessor keeps time.
     pub fn is_primary(&self) -> bool {
-        self.state.lock().primary
+        self.state.lock().term.is_some()
     }
 
     /// Whether checkpointed remaining times are stored with the lease from now on.
@@ -398,22 +383,14 @@ impl Lessor {
         let mut lease = Held {
             ttl,
             remaining,
-            expiry_ms: None,
+            own: None,
             incarnation,
             keys: BTreeSet::new(),
         };
-        if state.primary {
-            let left = lease.full_or_checkpointed_ms();
-            let expiry = now.saturating_add(left);
-            lease.expiry_ms = Some(expiry);
-            let entry = deadlines::Entry { id, incarnation };
-            state.expiries.push(expiry, entry);
-            if left > self.checkpoint_ms {
-                state
-                    .checkpoints
-                    .push(now.saturating_add(self.checkpoint_ms), entry);
-            }
+        if let Some(term) = &mut state.term {
+            term.add(id, &mut lease, now);
         }
+        state.listed.insert((lease.seconds(), id));
         state.leases.insert(id, lease);
     }
 
@@ -421,6 +398,7 @@ impl Lessor {
     pub(crate) fn revoke(&self, id: i64) -> Result<Vec<Bytes>> {
         let state = &mut *self.state.lock();
         let lease = state.leases.remove(&id).ok_or(Error::LeaseNotFound)?;
+        state.listed.remove(&(lease.seconds(), id));
         state.cleared.remove(&id);
         state.counts.revoked += 1;
         for key in &lease.keys {
@@ -432,9 +410,8 @@ impl Lessor {
     /// Notes a checkpoint. Returns the lease's granted time if the lease must be stored again.
     pub(crate) fn checkpoint(&self, id: i64, remaining: i64) -> Option<i64> {
         let state = &mut *self.state.lock();
-        let lease = state.leases.get_mut(&id)?;
-        lease.remaining = remaining;
-        state.persist_checkpoints.then_some(lease.ttl)
+        let ttl = state.set_remaining(id, remaining)?;
+        state.persist_checkpoints.then_some(ttl)
     }
 
     /// Lets `key` hang on `lease` (0 for none) and on no other.
@@ -477,10 +454,11 @@ impl Lessor {
         state.persist_checkpoints = old.persist_checkpoints;
         state.counts = old.counts;
         state.next_incarnation = state.next_incarnation.max(old.next_incarnation);
-        if old.primary {
-            self.promote_at(&mut state, now, Duration::ZERO);
+        state.terms = old.terms;
+        if old.term.is_some() {
+            state.promote(now, Duration::ZERO, self.checkpoint_ms);
         }
         drop(state);
-        drop(old.leases);
+        drop((old.leases, old.by_key));
     }
 }

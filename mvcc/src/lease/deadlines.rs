@@ -24,20 +24,16 @@ impl Deadlines {
         self.heap.push(Reverse((at_ms, entry)));
     }
 
-    /// Takes the soonest entry if its moment has come.
-    pub(super) fn pop_due(&mut self, now_ms: u64) -> Option<Entry> {
+    /// Takes the soonest entry, with its moment, if that has come.
+    pub(super) fn pop_due(&mut self, now_ms: u64) -> Option<(u64, Entry)> {
         let Reverse((at_ms, _)) = self.heap.peek()?;
         if *at_ms > now_ms {
             return None;
         }
-        self.heap.pop().map(|Reverse((_, entry))| entry)
+        self.heap.pop().map(|Reverse(due)| due)
     }
 
     pub(super) fn next_due(&self) -> Option<u64> {
         self.heap.peek().map(|Reverse((at_ms, _))| *at_ms)
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.heap.clear();
     }
 }
