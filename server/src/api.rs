@@ -10,7 +10,7 @@
 //! 2. Checks come in etcd's order: client version, learner, leader; then quota, validation, proposal.
 //!
 //! # Not here
-//! Auth, membership changes, Lock, Election: they answer Unimplemented and say so.
+//! Auth, Lock, Election: they answer Unimplemented and say so.
 
 mod call;
 mod cluster;
@@ -69,7 +69,8 @@ impl Api {
         Ok(())
     }
 
-    async fn dispatch(&self, method: Method, message: Bytes) -> Result<EncodedMessage, Status> {
+    async fn dispatch(&self, ctx: &RequestCtx, message: Bytes) -> Result<EncodedMessage, Status> {
+        let method = ctx.method;
         let core = &self.core;
         match method {
             Method::Range => kv::range(core, decode(message)?).await,
@@ -82,12 +83,16 @@ impl Api {
             Method::LeaseTimeToLive => lease::time_to_live(core, decode(message)?).await,
             Method::LeaseLeases => lease::leases(core),
             Method::MemberList => cluster::member_list(core, decode(message)?).await,
+            Method::MemberAdd => cluster::member_add(core, decode(message)?).await,
+            Method::MemberRemove => cluster::member_remove(core, decode(message)?).await,
+            Method::MemberUpdate => cluster::member_update(core, decode(message)?).await,
+            Method::MemberPromote => cluster::member_promote(core, decode(message)?, ctx).await,
             Method::Alarm => maintenance::alarm(core, message).await,
             Method::Status => maintenance::status(core),
             Method::Defragment => maintenance::defragment(core).await,
             Method::Hash => maintenance::hash(core).await,
             Method::HashKv => maintenance::hash_kv(core, decode(message)?).await,
-            Method::MoveLeader => maintenance::move_leader(core, decode(message)?),
+            Method::MoveLeader => maintenance::move_leader(core, decode(message)?).await,
             Method::HealthCheck => health::check(&message),
             _ => Err(unimplemented(method)),
         }
@@ -100,7 +105,7 @@ impl Services for Api {
         call.received(message.len());
         let request_bytes = message.len();
         let outcome = match self.admit(&ctx) {
-            Ok(()) => self.dispatch(ctx.method, message).await,
+            Ok(()) => self.dispatch(&ctx, message).await,
             Err(status) => Err(status),
         };
         let took = call.end(&outcome);

@@ -14,11 +14,13 @@ mod dispatch;
 mod error;
 mod membership;
 mod outcome;
+mod snapshot;
 mod state;
 mod txn;
 
 pub(crate) use alarm::Alarms;
 pub(crate) use convert::range_options;
 pub(crate) use outcome::{Applied, OpApplied, TxnApplied};
+pub(crate) use snapshot::Database;
 pub(crate) use state::{Applier, ApplierParts, ClusterView};
 pub(crate) use txn::eval_read_only;

@@ -32,6 +32,11 @@ pub(crate) fn storage_version_for(
         .filter(|storage| minor(cluster_version) >= minor(storage))
 }
 
+/// Whether checkpoints of leases are kept on disk whatever the flags say: from 3.6 on.
+pub(crate) fn keeps_lease_checkpoints(cluster_version: Option<&str>) -> bool {
+    cluster_version.is_some_and(|version| minor(version) >= Some((3, 6)))
+}
+
 /// Refuses a cluster version newer than this member.
 pub(crate) fn check_cluster_version(compat: CompatVersion, version: &str) -> Result<(), TooOld> {
     if minor(version) > minor(compat.cluster_version()) {

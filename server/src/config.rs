@@ -14,6 +14,7 @@ mod choices;
 mod compat;
 mod environment;
 mod error;
+mod features;
 mod flags;
 mod initial_cluster;
 mod known;
@@ -33,6 +34,7 @@ pub use choices::{
 pub use compat::CompatVersion;
 pub use environment::Environment;
 pub use error::ConfigError;
+pub use features::{CorruptionChecks, LeaseCheckpoints};
 pub use initial_cluster::InitialCluster;
 pub use url::{Scheme, Url};
 
@@ -104,6 +106,14 @@ pub struct Config {
     pub initial_cluster_token: String,
     /// Refuse membership changes that lose quorum.
     pub strict_reconfig_check: bool,
+    /// Learners the cluster may have at once.
+    pub max_learners: usize,
+    /// Make a cluster of this member alone out of its data directory.
+    pub force_new_cluster: bool,
+    /// How the members' contents are compared.
+    pub corruption: CorruptionChecks,
+    /// Whether remaining times of leases are told to the members.
+    pub lease_checkpoints: LeaseCheckpoints,
     /// Raft pre-vote.
     pub pre_vote: bool,
     /// Compaction without a request.

@@ -3,20 +3,21 @@
 //! Shared by every connection (`Arc<Core>`); nothing here blocks a runtime thread.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::sync::{oneshot, watch};
 use varve_backend::Export;
-use varve_mvcc::Store;
-use varve_proto::etcdserverpb::{AlarmMember, AlarmRequest, AlarmType, Member, alarm_request};
+use varve_mvcc::{Store, schema};
+use varve_proto::etcdserverpb::{AlarmMember, AlarmRequest, AlarmType, alarm_request};
 use varve_proto::prost::Message as _;
 use varve_proto::wire;
 use varve_raftnode::{Node, RequestError, RequestIds};
 
 use crate::apply::{Alarms, Applied, ClusterView};
+use crate::cluster::{MemberLinks, PeerClient};
 use crate::config::Config;
-use crate::events::LeaderWatch;
+use crate::events::{LeaderElected, LeaderWatch};
 use crate::metrics::Metrics;
 use crate::rpc::{RpcError, Status};
 use crate::waiters::Waiters;
@@ -39,6 +40,8 @@ pub(crate) enum RequestKind {
     LeaseRevoke = 9,
     /// `AlarmRequest`
     Alarm = 10,
+    /// `LeaseCheckpointRequest`
+    LeaseCheckpoint = 11,
     /// `ClusterVersionSetRequest`
     ClusterVersionSet = 1300,
     /// `ClusterMemberAttrSetRequest`
@@ -85,6 +88,9 @@ pub(crate) struct CoreParts {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) request_ids: RequestIds,
     pub(crate) leader: LeaderWatch,
+    pub(crate) elected: LeaderElected,
+    pub(crate) links: MemberLinks,
+    pub(crate) client: PeerClient,
     pub(crate) shutdown: watch::Receiver<bool>,
 }
 
@@ -136,6 +142,28 @@ impl Core {
         &self.parts.metrics
     }
 
+    pub(crate) fn node(&self) -> &Node {
+        &self.parts.node
+    }
+
+    pub(crate) fn waiters(&self) -> &Arc<Waiters> {
+        &self.parts.waiters
+    }
+
+    pub(crate) fn cluster(&self) -> &ClusterView {
+        &self.parts.cluster
+    }
+
+    /// The connections to the other members.
+    pub(crate) fn links(&self) -> &MemberLinks {
+        &self.parts.links
+    }
+
+    /// For what is asked of other members beside raft's traffic.
+    pub(crate) fn peer_client(&self) -> &PeerClient {
+        &self.parts.client
+    }
+
     pub(crate) fn member_id(&self) -> u64 {
         self.member_id
     }
@@ -169,24 +197,24 @@ impl Core {
         self.parts.leader.clone()
     }
 
-    /// The members, ascending by id.
-    pub(crate) fn members(&self) -> Vec<Member> {
-        self.parts
-            .cluster
-            .read()
-            .members()
-            .map(|m| Member {
-                id: m.id,
-                name: m.name.clone(),
-                peer_urls: m.peer_urls.clone(),
-                client_urls: m.client_urls.clone(),
-                is_learner: m.is_learner,
-            })
-            .collect()
-    }
-
     pub(crate) fn cluster_version(&self) -> Option<String> {
         self.parts.cluster.read().version().map(str::to_owned)
+    }
+
+    /// The storage version that the backend records, such as `3.6.0`.
+    pub(crate) fn storage_version(&self) -> Option<String> {
+        let view = self.parts.store.backend().view();
+        let stored = view.get(schema::META, b"storageVersion").ok()??;
+        String::from_utf8(stored.to_vec()).ok()
+    }
+
+    /// Whether a downgrade job is recorded.
+    pub(crate) fn downgrade_enabled(&self) -> bool {
+        let view = self.parts.store.backend().view();
+        let stored = view.get(schema::CLUSTER, b"downgrade").ok().flatten();
+        stored
+            .and_then(|json| serde_json::from_slice::<serde_json::Value>(&json).ok())
+            .is_some_and(|job| job["enabled"] == true)
     }
 
     /// The active alarms.
@@ -230,33 +258,87 @@ impl Core {
         self.propose_and_wait(id, data).await
     }
 
+    /// Proposes what only the leader of this term may decide: nothing happens unless this member still is.
+    pub(crate) async fn process_in_term(
+        &self,
+        kind: RequestKind,
+        request: Bytes,
+        term: u64,
+    ) -> Result<Applied, Status> {
+        let id = self.parts.request_ids.next_id();
+        let data = encode_request(kind, id, &request);
+        self.wait_for(id, |core| {
+            core.parts
+                .node
+                .propose_in_term(id, data, term)
+                .map_err(|e| request_error(e).into())
+        })
+        .await
+    }
+
     /// Proposes an encoded entry under this id and waits for its outcome.
     pub(crate) async fn propose_and_wait(&self, id: u64, data: Bytes) -> Result<Applied, Status> {
+        self.wait_for(id, |core| {
+            core.parts
+                .node
+                .propose(id, data)
+                .map_err(|e| request_error(e).into())
+        })
+        .await
+    }
+
+    /// Registers for the outcome of the entry `id`, has it proposed, and waits.
+    pub(crate) async fn wait_for(
+        &self,
+        id: u64,
+        propose: impl FnOnce(&Self) -> Result<(), Status>,
+    ) -> Result<Applied, Status> {
+        let began = Instant::now();
         let outcome = self.parts.waiters.register(id);
         let waiting = Waiting {
             waiters: &self.parts.waiters,
             id,
         };
         self.parts.metrics.proposal_started();
-        let result = match self.parts.node.propose(id, data) {
-            Err(error) => Err(request_error(error).into()),
+        let result = match propose(self) {
+            Err(error) => Err(error),
             Ok(()) => match tokio::time::timeout(self.request_timeout, outcome).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(_)) => Err(RpcError::Stopped.into()),
                 Err(_) => {
                     self.parts.metrics.proposal_failed();
-                    let error = if self.has_leader() {
-                        RpcError::Timeout
-                    } else {
-                        RpcError::NoLeader
-                    };
-                    Err(error.into())
+                    Err(self.why_no_answer(began).into())
                 }
             },
         };
         self.parts.metrics.proposal_ended();
         drop(waiting);
         result
+    }
+
+    /// What kept a proposal from being applied in time, as far as this member can tell
+    /// (etcd `server/etcdserver/server.go`, parseProposeCtxErr).
+    fn why_no_answer(&self, began: Instant) -> RpcError {
+        if let Some(elected) = self.parts.elected.at() {
+            let lost = elected.checked_sub(2 * self.parts.config.election_timeout);
+            if lost.is_none_or(|lost| began > lost) && began < elected {
+                return RpcError::TimeoutDueToLeaderFail;
+            }
+        }
+        let links = &self.parts.links;
+        let connected = match self.parts.node.status().leader {
+            0 => true,
+            leader if leader == self.member_id => {
+                let members: Vec<u64> = self.parts.cluster.read().members().map(|m| m.id).collect();
+                links.count_connected_since(members.iter().copied(), began) > members.len() / 2
+            }
+            leader => links.connected_since(leader, began),
+        };
+        if connected {
+            RpcError::Timeout
+        } else {
+            RpcError::TimeoutDueToConnectionLost
+        }
     }
 
     /// A new request id.
@@ -316,6 +398,14 @@ impl Core {
                 return Err(RpcError::Timeout.into());
             }
         };
+        match tokio::time::timeout(self.request_timeout, self.wait_applied(index)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(RpcError::Timeout.into()),
+        }
+    }
+
+    /// Returns when the entry at `index` is applied here.
+    pub(crate) async fn wait_applied(&self, index: u64) -> Result<(), Status> {
         let (reached, applied) = oneshot::channel();
         self.parts.node.published().applied().when(
             index,
@@ -324,11 +414,7 @@ impl Core {
                 let _gone = reached.send(());
             }),
         );
-        match tokio::time::timeout(self.request_timeout, applied).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(RpcError::Stopped.into()),
-            Err(_) => Err(RpcError::Timeout.into()),
-        }
+        applied.await.map_err(|_| RpcError::Stopped.into())
     }
 
     async fn read_index(&self) -> Result<u64, Status> {
@@ -359,10 +445,12 @@ impl Drop for Waiting<'_> {
     }
 }
 
-fn request_error(error: RequestError) -> RpcError {
+pub(crate) fn request_error(error: RequestError) -> RpcError {
     match error {
         RequestError::Stopped => RpcError::Stopped,
         RequestError::LeaderChanged => RpcError::LeaderChanged,
+        RequestError::NoLeader => RpcError::NoLeader,
+        RequestError::NoTransferee => RpcError::BadLeaderTransferee,
         _ => RpcError::TooManyRequests,
     }
 }

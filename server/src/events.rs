@@ -1,6 +1,6 @@
 //! What the member's threads report: to metrics, to waiters, to the log, to the start-up code.
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -9,6 +9,9 @@ use varve_raftnode::{Observer, WalWrite};
 use crate::metrics::Metrics;
 use crate::rpc::RpcError;
 use crate::waiters::Waiters;
+
+/// How long a member that was removed goes on.
+const REMOVED_GRACE: Duration = Duration::from_secs(1);
 
 /// Figures of applying requests.
 #[derive(Debug)]
@@ -20,6 +23,11 @@ pub(crate) struct AppliedObserver {
 impl AppliedObserver {
     pub(crate) fn new(metrics: Arc<Metrics>, slow: Duration) -> Self {
         Self { metrics, slow }
+    }
+
+    /// A received snapshot is being applied, or no longer.
+    pub(crate) fn restoring(&self, under_way: bool) {
+        self.metrics.applying_snapshot(under_way);
     }
 
     /// One request was applied.
@@ -35,12 +43,36 @@ impl AppliedObserver {
 /// Told of leader changes: the leader's id (0 = none) and the term.
 pub(crate) type LeaderWatch = watch::Receiver<(u64, u64)>;
 
+/// Why a member ends by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It cannot go on.
+    Failed(String),
+    /// The cluster goes on without it, for good: a clean end.
+    Removed,
+}
+
+/// Told when a member ends by itself; `None` until then.
+pub(crate) type EndingWatch = watch::Receiver<Option<Ending>>;
+
+/// When a leader was last elected.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LeaderElected(Arc<Mutex<Option<Instant>>>);
+
+impl LeaderElected {
+    /// The time of the last election, if there was one.
+    pub(crate) fn at(&self) -> Option<Instant> {
+        *self.0.lock()
+    }
+}
+
 /// The member's observer.
 pub(crate) struct MemberObserver {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) waiters: Arc<Waiters>,
     pub(crate) leader: watch::Sender<(u64, u64)>,
-    pub(crate) failure: watch::Sender<Option<String>>,
+    pub(crate) elected: LeaderElected,
+    pub(crate) ending: watch::Sender<Option<Ending>>,
     pub(crate) last: Mutex<u64>,
 }
 
@@ -60,6 +92,7 @@ impl Observer for MemberObserver {
         if leader != 0 && *last != leader {
             *last = leader;
             self.metrics.leader_changed();
+            *self.elected.0.lock() = Some(Instant::now());
         }
         tracing::info!(leader = %format_args!("{leader:x}"), term, "leader changed");
         self.leader.send_replace((leader, term));
@@ -69,9 +102,35 @@ impl Observer for MemberObserver {
         tracing::info!(snapshot_index = index, "saved snapshot");
     }
 
+    fn heartbeat_late(&self, late: Duration) {
+        self.metrics.heartbeat_late();
+        tracing::warn!(
+            ?late,
+            "leader failed to send out heartbeat on time; took too long, leader is overloaded likely \
+             from slow disk"
+        );
+    }
+
+    fn removed(&self) {
+        tracing::warn!("the member has been permanently removed from the cluster");
+        let ending = self.ending.clone();
+        // The others must still learn that the change is committed (etcd waits as long).
+        std::thread::spawn(move || {
+            std::thread::sleep(REMOVED_GRACE);
+            ending.send_if_modified(|ending| {
+                let first = ending.is_none();
+                if first {
+                    *ending = Some(Ending::Removed);
+                }
+                first
+            });
+        });
+    }
+
     fn failed(&self, error: &(dyn std::error::Error + Send + Sync)) {
         tracing::error!(error = %error, "the member cannot go on");
         self.waiters.fail_all(RpcError::Stopped);
-        self.failure.send_replace(Some(error.to_string()));
+        self.ending
+            .send_replace(Some(Ending::Failed(error.to_string())));
     }
 }

@@ -1,11 +1,16 @@
-//! Revokes leases that ran out; only the leader does, through the log.
+//! Revokes leases that ran out, and tells the members how long others have left; only the leader does,
+//! through the log.
+//!
+//! # Invariants
+//! 1. A leader that stood still makes sure that it still leads before it revokes, and its revocations enter
+//!    the log in its own term only: its successor may have renewed what ran out here.
 //!
 //! Source of the figures: etcd `server/lease/lessor.go` and `server/etcdserver/server.go`.
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use varve_proto::etcdserverpb::LeaseRevokeRequest;
+use varve_proto::etcdserverpb::{LeaseCheckpoint, LeaseCheckpointRequest, LeaseRevokeRequest};
 use varve_proto::prost::Message as _;
 
 use crate::core::{Core, RequestKind};
@@ -18,11 +23,37 @@ const BATCH: usize = 500;
 /// Revokes under way at once.
 const CONCURRENT: usize = 16;
 
+/// Remaining times told with one entry.
+const CHECKPOINTS: usize = 1000;
+
+/// Tells what long leases have left, so that the next leader does not begin them anew.
+async fn checkpoint(core: &Core, term: u64) {
+    let due = core.store().lessor().due_checkpoints(CHECKPOINTS);
+    if due.is_empty() {
+        return;
+    }
+    let checkpoints = due
+        .into_iter()
+        .map(|lease| LeaseCheckpoint {
+            id: lease.id,
+            remaining_ttl: lease.remaining_ttl,
+        })
+        .collect();
+    let request = LeaseCheckpointRequest { checkpoints }.encode_to_vec();
+    if let Err(error) = core
+        .process_in_term(RequestKind::LeaseCheckpoint, request.into(), term)
+        .await
+    {
+        tracing::warn!(%error, "failed to checkpoint leases");
+    }
+}
+
 /// Runs until the server stops.
 pub(crate) async fn run(core: Arc<Core>) {
     let slots = Arc::new(Semaphore::new(CONCURRENT));
     let mut leader = core.leader_watch();
-    let mut led = false;
+    // The term in which this member leads.
+    let mut led = None;
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -31,17 +62,24 @@ pub(crate) async fn run(core: Arc<Core>) {
             changed = leader.changed() => if changed.is_err() { return },
             _ = ticks.tick() => {}
         }
-        let leads = leader.borrow_and_update().0 == core.member_id();
-        if leads && !led {
-            core.store()
-                .lessor()
-                .promote(core.config().election_timeout);
-        } else if !leads && led {
-            core.store().lessor().demote();
+        let (id, term) = *leader.borrow_and_update();
+        let leads = (id == core.member_id()).then_some(term);
+        if leads != led {
+            // Also when it leads again: another member kept the leases in between.
+            match leads {
+                Some(_) => {
+                    let extend = core.config().election_timeout;
+                    core.store().lessor().promote(extend);
+                }
+                None => core.store().lessor().demote(),
+            }
+            led = leads;
         }
-        led = leads;
-        if !leads {
+        if leads.is_none() || !core.ensure_leadership().await {
             continue;
+        }
+        if core.config().lease_checkpoints.enabled {
+            checkpoint(&core, term).await;
         }
         for id in core.store().lessor().expired(BATCH) {
             let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
@@ -50,7 +88,10 @@ pub(crate) async fn run(core: Arc<Core>) {
             let core = Arc::clone(&core);
             tokio::spawn(async move {
                 let request = LeaseRevokeRequest { id }.encode_to_vec();
-                match core.process(RequestKind::LeaseRevoke, request.into()).await {
+                let revoked = core
+                    .process_in_term(RequestKind::LeaseRevoke, request.into(), term)
+                    .await;
+                match revoked {
                     Ok(_) => core.metrics().lease_expired(),
                     // A client revoked it first.
                     Err(error) if error.code() == Code::NotFound => {}

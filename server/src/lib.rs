@@ -3,6 +3,8 @@
 
 mod api;
 mod apply;
+mod bootstrap;
+mod cluster;
 mod compactor;
 mod compat;
 mod config;
@@ -26,9 +28,9 @@ mod unsynced;
 mod waiters;
 
 pub use config::{
-    Access, AutoCompaction, CompatVersion, Config, ConfigError, EngineKind, Environment,
-    FreelistKind, InitialCluster, LogFormat, LogLevel, LogOutput, MetricsLevel, Parsed, Run,
-    Scheme, Url, Warning,
+    Access, AutoCompaction, CompatVersion, Config, ConfigError, CorruptionChecks, EngineKind,
+    Environment, FreelistKind, InitialCluster, LeaseCheckpoints, LogFormat, LogLevel, LogOutput,
+    MetricsLevel, Parsed, Run, Scheme, Url, Warning,
 };
 pub use logging::{FATAL, LogGuard, fatal_line, init as init_logging};
 pub use notify::notify;

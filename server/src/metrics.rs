@@ -121,6 +121,30 @@ impl Metrics {
         self.server.leader_changes.inc();
     }
 
+    /// This leader sent its heartbeats late.
+    pub(crate) fn heartbeat_late(&self) {
+        self.server.heartbeat_failures.inc();
+    }
+
+    /// A learner was promoted here, or why not.
+    pub(crate) fn learner_promoted(&self, refused: Option<&str>) {
+        match refused {
+            None => self.server.promote_successes.inc(),
+            Some(reason) => self
+                .server
+                .promote_failures
+                .with_label_values(&[reason])
+                .inc(),
+        }
+    }
+
+    /// A received snapshot is being applied, or no longer.
+    pub(crate) fn applying_snapshot(&self, under_way: bool) {
+        self.server
+            .snapshot_apply_in_progress
+            .set(i64::from(under_way));
+    }
+
     /// This leader revoked a lease that ran out.
     pub(crate) fn lease_expired(&self) {
         self.store.lease_expired.inc();

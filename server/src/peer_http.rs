@@ -1,21 +1,27 @@
-//! What the peer URL answers while there are no peers: who the members are and which version runs.
+//! What the peer URL answers: raft's own traffic goes to the peer transport, the rest is here.
 //!
-//! The members' own protocol comes with clusters of several members.
+//! Called by the connection tasks (tokio). Paths, bodies, status codes and headers are etcd's, of
+//! `server/etcdserver/api/etcdhttp/peer.go`; Go ends every textual error with a line end.
+mod handlers;
+
 use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method as HttpMethod, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use serde_json::{Value, json};
+use varve_raftnode::Peers;
 
 use crate::core::Core;
 use crate::rpc::{
     EncodedMessage, HttpBody, HttpHandler, Peer, RequestCtx, RequestStream, ResponseSink, Services,
     Status,
 };
+
+/// Longest request body taken; the longest one asks for a lease.
+const MAX_BODY_BYTES: usize = 64 << 10;
 
 /// A listener without gRPC services.
 #[derive(Clone, Copy, Debug)]
@@ -42,89 +48,111 @@ fn not_here(ctx: &RequestCtx) -> Status {
 }
 
 /// The peer URL's handler.
-#[derive(Debug)]
 pub(crate) struct PeerHttp {
     core: Arc<Core>,
+    peers: Peers,
+}
+
+impl std::fmt::Debug for PeerHttp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PeerHttp")
+            .field("core", &self.core)
+            .finish_non_exhaustive()
+    }
 }
 
 impl PeerHttp {
-    pub(crate) fn new(core: Arc<Core>) -> Self {
-        Self { core }
+    pub(crate) fn new(core: Arc<Core>, peers: Peers) -> Self {
+        Self { core, peers }
     }
 
-    fn respond(&self, method: &HttpMethod, path: &str) -> Response<HttpBody> {
-        let json = match path {
-            "/members" => self.members(),
-            "/version" => self.version(),
-            _ => return answer(StatusCode::NOT_FOUND, "404 page not found\n".to_owned()),
-        };
-        if *method != HttpMethod::GET {
-            return answer(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "Method Not Allowed\n".to_owned(),
-            );
+    async fn respond(&self, request: Request<Incoming>) -> Response<HttpBody> {
+        let path = request.uri().path().to_owned();
+        match path.as_str() {
+            "/members" => self.members(request.method()),
+            "/version" => self.version(request.method()),
+            "/members/hashkv" => self.hash_kv(request).await,
+            "/leases" | "/leases/internal" => self.lease(request).await,
+            "/downgrade/enabled" => self.downgrade_enabled(request.method()).await,
+            _ => match path.strip_prefix("/members/promote/") {
+                Some(id) => self.promote(&request, id).await,
+                None => text(StatusCode::NOT_FOUND, "404 page not found"),
+            },
         }
-        let mut response = answer(StatusCode::OK, json.to_string());
-        let headers = response.headers_mut();
-        headers.insert(
-            "content-type",
-            http::HeaderValue::from_static("application/json"),
-        );
-        let cluster_id = format!("{:x}", self.core.header().cluster_id);
-        if let Ok(value) = cluster_id.parse() {
-            headers.insert("x-etcd-cluster-id", value);
+    }
+
+    /// Marks an answer with the cluster it comes from: a joining member learns it so.
+    fn of_this_cluster(&self, mut response: Response<HttpBody>) -> Response<HttpBody> {
+        let id = format!("{:x}", self.core.header().cluster_id);
+        if let Ok(value) = id.parse() {
+            response.headers_mut().insert("x-etcd-cluster-id", value);
         }
         response
     }
-
-    /// Go's JSON of the member list: fields in order, empty ones left out.
-    fn members(&self) -> Value {
-        let members = self.core.members().into_iter().map(|m| {
-            let mut member = json!({ "id": m.id, "peerURLs": m.peer_urls });
-            if m.is_learner {
-                member["isLearner"] = true.into();
-            }
-            if !m.name.is_empty() {
-                member["name"] = m.name.into();
-            }
-            if !m.client_urls.is_empty() {
-                member["clientURLs"] = m.client_urls.into();
-            }
-            member
-        });
-        Value::Array(members.collect())
-    }
-
-    fn version(&self) -> Value {
-        let compat = self.core.config().compat;
-        let cluster = self
-            .core
-            .cluster_version()
-            .unwrap_or_else(|| "not_decided".to_owned());
-        let mut version = json!({ "etcdserver": compat.server_version(), "etcdcluster": cluster });
-        if let Some(storage) = compat.storage_version() {
-            version["storage"] = storage.into();
-        }
-        version
-    }
 }
 
-fn answer(status: StatusCode, body: String) -> Response<HttpBody> {
-    let body = Full::new(Bytes::from(body))
+/// An error or a word as Go writes it.
+fn text(status: StatusCode, text: &str) -> Response<HttpBody> {
+    let mut response = answer(status, "text/plain; charset=utf-8", format!("{text}\n"));
+    response.headers_mut().insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    response
+}
+
+fn json(status: StatusCode, body: String) -> Response<HttpBody> {
+    answer(status, "application/json", body)
+}
+
+fn answer(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<HttpBody> {
+    let body = Full::new(body.into())
         .map_err(|never| match never {})
         .boxed_unsync();
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// Refuses another method than the one that is meant.
+fn wrong_method(allowed: &'static str) -> Response<HttpBody> {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
+    response
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+/// A request's whole body.
+async fn read_body(body: Incoming) -> Result<Bytes, Response<HttpBody>> {
+    match Limited::new(body, MAX_BODY_BYTES).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(text(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "request body too large",
+        )),
+        Err(_) => Err(text(StatusCode::BAD_REQUEST, "error reading body")),
+    }
 }
 
 impl HttpHandler for PeerHttp {
     fn handle(
         &self,
         request: Request<Incoming>,
-        _: Peer,
+        peer: Peer,
     ) -> Pin<Box<dyn Future<Output = Response<HttpBody>> + Send + '_>> {
-        let response = self.respond(request.method(), request.uri().path());
-        Box::pin(ready(response))
+        let path = request.uri().path();
+        if path == "/raft" || path.starts_with("/raft/") {
+            let remote = peer.address.map(|address| address.ip());
+            return Box::pin(self.peers.handle(request, remote));
+        }
+        Box::pin(self.respond(request))
     }
 }

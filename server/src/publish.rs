@@ -9,7 +9,7 @@ use varve_proto::membershippb::{
 use varve_proto::prost::Message as _;
 use varve_raftnode::membership::{Attributes, to_json};
 
-use crate::compat::{minor, publishes_through_v2};
+use crate::compat::publishes_through_v2;
 use crate::core::{Core, RequestKind};
 use crate::rpc::Status;
 
@@ -39,21 +39,13 @@ pub(crate) async fn attributes(core: &Core) -> Result<(), Status> {
     .map(drop)
 }
 
-/// Sets or raises the cluster version; only the leader decides it.
-pub(crate) async fn cluster_version(core: &Core) -> Result<(), Status> {
-    let wanted = core.config().compat.cluster_version();
-    if !core.raft_status().is_leader
-        || core
-            .cluster_version()
-            .is_some_and(|present| minor(&present) >= minor(wanted))
-    {
-        return Ok(());
-    }
+/// Sets the cluster version; only the leader decides it.
+pub(crate) async fn cluster_version(core: &Core, version: &str) -> Result<(), Status> {
     if publishes_through_v2(core.config().compat) {
-        return v2_put(core, "/0/version".to_owned(), wanted.to_owned()).await;
+        return v2_put(core, "/0/version".to_owned(), version.to_owned()).await;
     }
     let request = ClusterVersionSetRequest {
-        ver: wanted.to_owned(),
+        ver: version.to_owned(),
     };
     core.process(
         RequestKind::ClusterVersionSet,

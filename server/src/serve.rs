@@ -14,17 +14,23 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::api::{Api, CoreProbe};
+use crate::cluster::{corruption, versions};
 use crate::config::{Config, Scheme, Url};
 use crate::core::Core;
+use crate::events::Ending;
 use crate::http::{HttpListener, Listener, Operations};
 use crate::metrics::Metrics;
 use crate::peer_http::{NoServices, PeerHttp};
-use crate::rpc::{ConnOptions, Endpoint};
+use crate::rpc::{ConnOptions, Endpoint, RpcError};
 use crate::start::{Running, StartError, start};
 use crate::{compactor, lease_expiry, publish};
 
 /// How long connections may take to finish their requests once the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How long the streams between members stay open after everything else has ended.
+const PEER_DRAIN: Duration = Duration::from_millis(100);
+/// Between two attempts to tell the cluster of this member.
+const PUBLISH_PAUSE: Duration = Duration::from_millis(100);
 /// Pending connections the kernel keeps for a listener.
 const BACKLOG: i32 = 1024;
 /// Room a request may take beyond `--max-request-bytes`, for what surrounds the payload.
@@ -45,7 +51,7 @@ pub fn run(config: Config) -> Result<(), StartError> {
         Listeners::bind(&config)?
     };
     let metrics = Arc::new(Metrics::new(&config));
-    let running = start(config, metrics)?;
+    let running = start(config, metrics, runtime.handle())?;
     let outcome = runtime.block_on(serve(&running, listeners));
     // Streams that outlived the drain are cut with the runtime.
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -128,72 +134,143 @@ async fn serve(running: &Running, listeners: Listeners) -> Result<(), StartError
     let core = Arc::clone(&running.core);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(signal_error)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(signal_error)?;
-    let mut failure = running.failure.clone();
-
-    tokio::select! {
-        joined = join(&core) => joined?,
-        _ = interrupt.recv() => return stop(running, JoinSet::new(), "interrupt").await,
-        _ = terminate.recv() => return stop(running, JoinSet::new(), "terminated").await,
-        failed = failure.wait_for(Option::is_some) => return Err(failed_with(failed.ok())),
-    }
+    let mut ending = running.ending.clone();
     let mut tasks = JoinSet::new();
-    tasks.spawn(lease_expiry::run(Arc::clone(&core)));
-    tasks.spawn(compactor::run(Arc::clone(&core)));
-    accept(&core, listeners, running, &mut tasks);
-    announce(&core);
 
-    let why = tokio::select! {
-        _ = interrupt.recv() => "interrupt",
-        _ = terminate.recv() => "terminated",
-        failed = failure.wait_for(Option::is_some) => {
-            let error = failed_with(failed.ok());
-            stop(running, tasks, "failed").await?;
-            return Err(error);
+    let Listeners {
+        client,
+        peer,
+        metrics,
+    } = listeners;
+    let checked = async {
+        if core.config().corruption.initial {
+            corruption::initial(&core)
+                .await
+                .map_err(StartError::Other)?;
         }
+        // Peers first: without them there may be no leader to join.
+        accept_peers(&core, peer, running, &mut tasks);
+        tasks.spawn(lease_expiry::run(Arc::clone(&core)));
+        tasks.spawn(versions::run(Arc::clone(&core)));
+        join(&core).await
     };
-    stop(running, tasks, why).await
+    let joined = tokio::select! {
+        joined = checked => joined.map(|()| None),
+        _ = interrupt.recv() => Ok(Some("interrupt")),
+        _ = terminate.recv() => Ok(Some("terminated")),
+        ended = ending.wait_for(Option::is_some) => ended_with(ended.ok()),
+    };
+    let why = match joined {
+        Ok(None) => {
+            tasks.spawn(compactor::run(Arc::clone(&core)));
+            spawn_checks(&core, &mut tasks);
+            accept(&core, client, metrics, running, &mut tasks);
+            announce(&core);
+            tokio::select! {
+                _ = interrupt.recv() => Ok(Some("interrupt")),
+                _ = terminate.recv() => Ok(Some("terminated")),
+                ended = ending.wait_for(Option::is_some) => ended_with(ended.ok()),
+            }
+        }
+        early => early,
+    };
+    match why {
+        Ok(signal) => {
+            core.leave_leadership().await;
+            stop(running, tasks, signal.unwrap_or("removed")).await
+        }
+        Err(error) => {
+            stop(running, tasks, "failed").await?;
+            Err(error)
+        }
+    }
 }
 
-/// Waits for a leader, then tells the cluster of this member.
+/// The checks that were asked for.
+fn spawn_checks(core: &Arc<Core>, tasks: &mut JoinSet<()>) {
+    let checks = core.config().corruption;
+    if let Some(every) = checks.periodic {
+        tasks.spawn(corruption::run_periodic(Arc::clone(core), every));
+    }
+    if let Some(every) = checks.compact_hash {
+        tasks.spawn(corruption::run_compact_hash(Arc::clone(core), every));
+    }
+}
+
+/// Waits for a leader, then tells the cluster of this member, until it has heard.
 async fn join(core: &Core) -> Result<(), StartError> {
-    let mut leader = core.leader_watch();
-    let led = leader
-        .wait_for(|(leader, _)| *leader != 0)
-        .await
-        .map(|_| ());
-    led.map_err(|_| StartError::Other("the member stopped before it had a leader".to_owned()))?;
-    let failed = |error| StartError::Other(format!("could not publish this member: {error}"));
-    publish::attributes(core).await.map_err(failed)?;
-    publish::cluster_version(core).await.map_err(failed)
+    let stopped = || StartError::Other("the member stopped before it had a leader".to_owned());
+    loop {
+        core.wait_leader().await.map_err(|_| stopped())?;
+        match publish::attributes(core).await {
+            Ok(()) => break,
+            Err(error) if error.message() == RpcError::Stopped.text() => return Err(stopped()),
+            Err(error) => {
+                tracing::warn!(%error, "failed to publish local member to cluster through raft");
+                // A refusal comes at once; a time-out has waited long enough.
+                tokio::time::sleep(PUBLISH_PAUSE).await;
+            }
+        }
+    }
+    tracing::info!(
+        local_member_id = %format_args!("{:x}", core.member_id()),
+        "published local member to cluster through raft"
+    );
+    versions::settle(core).await;
+    Ok(())
 }
 
-fn accept(core: &Arc<Core>, listeners: Listeners, running: &Running, tasks: &mut JoinSet<()>) {
+fn options(core: &Core) -> ConnOptions {
     let config = core.config();
-    let options = ConnOptions {
+    ConnOptions {
         max_receive_bytes: config.max_request_bytes + REQUEST_OVERHEAD_BYTES,
         max_concurrent_streams: Some(config.max_concurrent_streams),
         keepalive_interval: config.grpc_keepalive_interval,
         keepalive_timeout: config.grpc_keepalive_timeout.unwrap_or(Duration::MAX),
         drain_timeout: DRAIN,
+    }
+}
+
+fn accept_peers(
+    core: &Arc<Core>,
+    listeners: Vec<TcpListener>,
+    running: &Running,
+    tasks: &mut JoinSet<()>,
+) {
+    let options = ConnOptions {
+        // Streams between members never end by themselves, and are cut last.
+        drain_timeout: PEER_DRAIN,
+        ..options(core)
     };
+    let handler = PeerHttp::new(Arc::clone(core), running.peers.clone());
+    let peers = Endpoint::new(Arc::new(NoServices), Arc::new(handler), options);
+    for listener in listeners {
+        tasks.spawn(Arc::clone(&peers).serve(listener, running.shutdown.subscribe()));
+    }
+}
+
+fn accept(
+    core: &Arc<Core>,
+    clients: Vec<TcpListener>,
+    extra: Vec<TcpListener>,
+    running: &Running,
+    tasks: &mut JoinSet<()>,
+) {
+    let options = options(core);
+    let config = core.config();
     let probe = Arc::new(CoreProbe::new(Arc::clone(core)));
     let operations = Arc::new(Operations::new(probe, Arc::clone(core.metrics()), config));
     let http = |listener| Arc::new(HttpListener::new(Arc::clone(&operations), listener));
     let stop = || running.shutdown.subscribe();
 
     let api = Arc::new(Api::new(Arc::clone(core)));
-    let clients = Endpoint::new(api, http(Listener::Client), options.clone());
-    for listener in listeners.client {
-        tasks.spawn(Arc::clone(&clients).serve(listener, stop()));
+    let endpoint = Endpoint::new(api, http(Listener::Client), options.clone());
+    for listener in clients {
+        tasks.spawn(Arc::clone(&endpoint).serve(listener, stop()));
     }
-    let none = Arc::new(NoServices);
-    let metrics = Endpoint::new(Arc::clone(&none), http(Listener::Metrics), options.clone());
-    for listener in listeners.metrics {
-        tasks.spawn(Arc::clone(&metrics).serve(listener, stop()));
-    }
-    let peers = Endpoint::new(none, Arc::new(PeerHttp::new(Arc::clone(core))), options);
-    for listener in listeners.peer {
-        tasks.spawn(Arc::clone(&peers).serve(listener, stop()));
+    let endpoint = Endpoint::new(Arc::new(NoServices), http(Listener::Metrics), options);
+    for listener in extra {
+        tasks.spawn(Arc::clone(&endpoint).serve(listener, stop()));
     }
 }
 
@@ -230,9 +307,18 @@ async fn stop(
     Ok(())
 }
 
-fn failed_with(failure: Option<watch::Ref<'_, Option<String>>>) -> StartError {
-    let text = failure.and_then(|f| f.clone());
-    StartError::Other(text.unwrap_or_else(|| "the member stopped".to_owned()))
+/// How a member that ended by itself ends its process: a removal is a clean end, as in etcd.
+fn ended_with(
+    ending: Option<watch::Ref<'_, Option<Ending>>>,
+) -> Result<Option<&'static str>, StartError> {
+    match ending.and_then(|e| e.clone()) {
+        Some(Ending::Removed) => {
+            tracing::error!("the member has been permanently removed from the cluster");
+            Ok(Some("removed"))
+        }
+        Some(Ending::Failed(text)) => Err(StartError::Other(text)),
+        None => Err(StartError::Other("the member stopped".to_owned())),
+    }
 }
 
 fn signal_error(error: io::Error) -> StartError {

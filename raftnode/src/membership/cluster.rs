@@ -34,18 +34,23 @@ pub enum MembershipError {
     /// The member to promote is a voter.
     #[error("membership: can only promote a learner member")]
     MemberNotLearner,
+    /// One more learner than the cluster may have.
+    #[error("membership: too many learner members in cluster")]
+    TooManyLearners,
     /// The conf change's type or context is not one that etcd writes.
     #[error("membership: malformed conf change")]
     Malformed,
 }
 
 /// Members, removed ids and the agreed cluster version.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {
     /// Fixed when the cluster was bootstrapped.
     pub cluster_id: u64,
     /// The id of this member.
     pub local_id: u64,
+    /// Learners there may be at once; every member must be told the same number (`--max-learners`).
+    pub max_learners: usize,
     members: BTreeMap<u64, Member>,
     removed: BTreeSet<u64>,
     version: Option<String>,
@@ -61,13 +66,21 @@ pub enum MembershipChange {
 }
 
 impl Cluster {
-    /// An empty view for the given ids.
+    /// An empty view for the given ids, in which there may be one learner.
     pub fn new(cluster_id: u64, local_id: u64) -> Self {
         Self {
             cluster_id,
             local_id,
-            ..Self::default()
+            max_learners: 1,
+            members: BTreeMap::new(),
+            removed: BTreeSet::new(),
+            version: None,
         }
+    }
+
+    /// Members that vote, ascending by id.
+    pub fn voters(&self) -> impl Iterator<Item = &Member> {
+        self.members.values().filter(|m| !m.is_learner)
     }
 
     /// All members, ascending by id.
@@ -126,7 +139,8 @@ impl Cluster {
             return Err(MembershipError::IdRemoved);
         }
         match kind(change)? {
-            ConfChangeType::ConfChangeAddNode | ConfChangeType::ConfChangeAddLearnerNode => {
+            add
+            @ (ConfChangeType::ConfChangeAddNode | ConfChangeType::ConfChangeAddLearnerNode) => {
                 let context = context(change)?;
                 if context.is_promote {
                     let member = self
@@ -142,7 +156,15 @@ impl Cluster {
                 if self.members.contains_key(&change.node_id) {
                     return Err(MembershipError::IdExists);
                 }
-                self.check_urls(change.node_id, &context.member.peer_urls)
+                self.check_urls(change.node_id, &context.member.peer_urls)?;
+                let learners = self.members.values().filter(|m| m.is_learner).count();
+                if context.member.is_learner
+                    && add == ConfChangeType::ConfChangeAddLearnerNode
+                    && learners >= self.max_learners
+                {
+                    return Err(MembershipError::TooManyLearners);
+                }
+                Ok(())
             }
             ConfChangeType::ConfChangeRemoveNode => self
                 .members

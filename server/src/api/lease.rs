@@ -1,13 +1,10 @@
 //! Lease: grant, revoke, keep alive, time to live, list.
 //!
-//! Only the leader's lessor keeps time. While this member does not lead, renewals and remaining times
-//! wait for it to, up to the request timeout: requests are not forwarded to another member yet.
+//! Only the leader's lessor keeps time; what asks for time is forwarded to it (`cluster`).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use varve_mvcc::Error;
 use varve_proto::etcdserverpb::{
     LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse,
     LeaseLeasesResponse, LeaseRevokeResponse, LeaseStatus, LeaseTimeToLiveRequest,
@@ -21,10 +18,7 @@ use super::outbound::Outbound;
 use crate::apply::Applied;
 use crate::core::{Core, RequestKind};
 use crate::quota;
-use crate::rpc::{EncodedMessage, RequestStream, RpcError, Status, decode};
-
-/// How often a member that does not lead looks whether it does by now.
-const RETRY: Duration = Duration::from_millis(50);
+use crate::rpc::{Code, EncodedMessage, RequestStream, RpcError, Status, decode};
 
 pub(super) async fn grant(
     core: &Arc<Core>,
@@ -78,10 +72,10 @@ pub(super) async fn keep_alive(
         let request: LeaseKeepAliveRequest = decode(message)?;
         // Taken before the renewal: the revision must not be newer than the renewal.
         let header = header::message(&core.header(), core.store().revision());
-        let ttl = match renew(core, request.id).await {
-            Err(Renewal::Gone) => 0,
-            Err(Renewal::Failed(status)) => return Err(status),
-            Ok(ttl) => ttl,
+        let ttl = match core.renew_lease(request.id).await {
+            // It is unknown or has run out; the client is told by a TTL of 0.
+            Err(error) if error.code() == Code::NotFound => 0,
+            outcome => outcome?,
         };
         let response = LeaseKeepAliveResponse {
             header: Some(header),
@@ -92,70 +86,21 @@ pub(super) async fn keep_alive(
     }
 }
 
-/// Why a lease was not renewed.
-enum Renewal {
-    /// It is unknown or has run out; the client is told by a TTL of 0.
-    Gone,
-    Failed(Status),
-}
-
-async fn renew(core: &Core, id: i64) -> Result<i64, Renewal> {
-    let renewed = as_leader(core, || match core.store().lessor().renew(id) {
-        Err(Error::NotPrimary) => None,
-        outcome => Some(outcome),
-    });
-    match renewed.await {
-        Ok(Ok(ttl)) => Ok(ttl),
-        Ok(Err(Error::LeaseNotFound)) => Err(Renewal::Gone),
-        Ok(Err(e)) => Err(Renewal::Failed(e.into())),
-        Err(status) => Err(Renewal::Failed(status)),
-    }
-}
-
-/// Asks until there is an answer, that is, until this member leads, or the request times out.
-async fn as_leader<T>(core: &Core, mut ask: impl FnMut() -> Option<T>) -> Result<T, Status> {
-    let deadline = tokio::time::Instant::now() + core.config().request_timeout();
-    loop {
-        if let Some(answer) = ask() {
-            return Ok(answer);
-        }
-        if tokio::time::Instant::now() >= deadline {
-            return Err(if core.has_leader() {
-                RpcError::Timeout
-            } else {
-                RpcError::NoLeader
-            }
-            .into());
-        }
-        tokio::time::sleep(RETRY).await;
-    }
-}
-
 pub(super) async fn time_to_live(
     core: &Arc<Core>,
     request: LeaseTimeToLiveRequest,
 ) -> Result<EncodedMessage, Status> {
-    let info = as_leader(core, || {
-        let status = core.raft_status();
-        status
-            .is_leader
-            .then(|| core.store().lessor().time_to_live(request.id))
-    })
-    .await?;
-    let mut response = LeaseTimeToLiveResponse {
-        header: Some(header::message(&core.header(), core.store().revision())),
-        id: request.id,
+    let id = request.id;
+    let mut response = match core.lease_time_to_live(request).await {
         // What etcd answers for a lease that does not exist, without an error.
-        ttl: -1,
-        ..LeaseTimeToLiveResponse::default()
+        Err(error) if error.code() == Code::NotFound => LeaseTimeToLiveResponse {
+            id,
+            ttl: -1,
+            ..LeaseTimeToLiveResponse::default()
+        },
+        outcome => outcome?,
     };
-    if let Some(info) = info {
-        response.ttl = info.remaining_ttl;
-        response.granted_ttl = info.granted_ttl;
-        if request.keys {
-            response.keys = info.keys;
-        }
-    }
+    response.header = Some(header::message(&core.header(), core.store().revision()));
     Ok(EncodedMessage::encode(&response))
 }
 

@@ -13,7 +13,7 @@ use super::header;
 use super::kv::{blocking, unexpected};
 use crate::apply::Applied;
 use crate::core::{Core, RequestKind};
-use crate::rpc::{EncodedMessage, Method, RpcError, Status};
+use crate::rpc::{EncodedMessage, RpcError, Status};
 
 mod snapshot;
 
@@ -53,7 +53,7 @@ pub(super) fn status(core: &Core) -> Result<EncodedMessage, Status> {
         ..StatusResponse::default()
     };
     if compat.has_36_fields() {
-        response.storage_version = super::probe::storage_version(core).unwrap_or_default();
+        response.storage_version = core.storage_version().unwrap_or_default();
         // etcd reports the flag's value; without a limit that is any negative number.
         response.db_size_quota = core.config().quota_backend_bytes.unwrap_or(-1);
         response.downgrade_info = Some(DowngradeInfo::default());
@@ -137,26 +137,16 @@ pub(super) async fn hash_kv(
     .await
 }
 
-/// Without peers to move to, only the checks can be answered, and the move to itself.
-pub(super) fn move_leader(
+/// Hands leadership over. etcd's answer has no header.
+pub(super) async fn move_leader(
     core: &Core,
     request: MoveLeaderRequest,
 ) -> Result<EncodedMessage, Status> {
-    let raft = core.raft_status();
-    if !raft.is_leader {
+    if !core.raft_status().is_leader {
         return Err(RpcError::NotLeader.into());
     }
-    let target = core
-        .members()
-        .into_iter()
-        .find(|member| member.id == request.target_id);
-    match target {
-        Some(member) if member.id == core.member_id() => {
-            Ok(EncodedMessage::encode(&MoveLeaderResponse { header: None }))
-        }
-        Some(member) if !member.is_learner => Err(super::unimplemented(Method::MoveLeader)),
-        _ => Err(RpcError::BadLeaderTransferee.into()),
-    }
+    core.move_leader(request.target_id).await?;
+    Ok(EncodedMessage::encode(&MoveLeaderResponse { header: None }))
 }
 
 #[cfg(test)]

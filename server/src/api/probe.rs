@@ -2,19 +2,12 @@
 
 use std::sync::Arc;
 
-use varve_mvcc::{RangeOptions, schema};
+use varve_mvcc::RangeOptions;
 use varve_proto::etcdserverpb::{AlarmMember, AlarmType};
 
 use crate::core::Core;
 use crate::http::Probe;
 use crate::metrics::{AlarmSample, Sample, StoreSample};
-
-/// The storage version the backend records, such as `3.6.0`.
-pub(super) fn storage_version(core: &Core) -> Option<String> {
-    let view = core.store().backend().view();
-    let stored = view.get(schema::META, b"storageVersion").ok()??;
-    String::from_utf8(stored.to_vec()).ok()
-}
 
 fn kind(alarm: &AlarmMember) -> &'static str {
     AlarmType::try_from(alarm.alarm).map_or("UNKNOWN", |kind| kind.as_str_name())
@@ -50,7 +43,7 @@ impl Probe for CoreProbe {
     }
 
     fn storage_version(&self) -> Option<String> {
-        storage_version(&self.core)
+        self.core.storage_version()
     }
 
     fn sample(&self) -> Sample {

@@ -26,13 +26,21 @@ impl Alarms {
     /// Reads the bucket.
     pub(crate) fn load(view: &varve_backend::View) -> Result<Self, StartError> {
         let alarms = Self::default();
+        alarms.reload(view)?;
+        Ok(alarms)
+    }
+
+    /// Reads the bucket again, after the database was replaced.
+    pub(crate) fn reload(&self, view: &varve_backend::View) -> Result<(), StartError> {
+        let mut active = BTreeSet::new();
         let mut scan = view.scan(schema::ALARM, &KeyRange::all(), Direction::Forward)?;
         while let Some((key, _)) = scan.next()? {
             let alarm = AlarmMember::decode(key)
                 .map_err(|e| StartError::Other(format!("bucket alarm does not parse: {e}")))?;
-            alarms.active.write().insert((alarm.alarm, alarm.member_id));
+            active.insert((alarm.alarm, alarm.member_id));
         }
-        Ok(alarms)
+        *self.active.write() = active;
+        Ok(())
     }
 
     /// Whether any member raised this kind.

@@ -6,12 +6,13 @@ use varve_mvcc::{WriteTxn, schema};
 use varve_proto::etcdserverpb::{InternalRaftRequest, Request};
 use varve_proto::prost::Message as _;
 use varve_proto::raftpb::{ConfChange, ConfChangeSingle, ConfChangeV2, ConfState, Entry};
-use varve_raftnode::membership::{Attributes, Cluster, MembershipChange, to_json};
+use varve_raftnode::membership::{Attributes, Cluster, MembershipChange, MembershipError, to_json};
 use varve_raftnode::{Fatal, Reconfigure};
 
 use super::outcome::Applied;
 use super::state::Applier;
 use crate::compat;
+use crate::rpc::{RpcError, Status};
 
 impl Applier {
     pub(super) fn is_membership(request: &InternalRaftRequest) -> bool {
@@ -109,17 +110,21 @@ impl Applier {
             tracing::warn!(index = entry.index, %error, "a conf change was rejected");
             single.node_id = 0;
         }
-        let conf_state = raft.apply_conf_change(ConfChangeV2 {
+        let raft_change = ConfChangeV2 {
             changes: vec![single],
             ..ConfChangeV2::default()
-        })?;
-        if verdict.is_err() {
+        };
+        let conf_state = raft.apply_conf_change(entry.index, raft_change)?;
+        if let Err(error) = verdict {
             self.advance(entry);
+            let refused = refusal(error);
+            self.parts.waiters.complete(change.id, Err(refused));
             return Ok(());
         }
         self.log_cluster.apply(&change)?;
         if self.parts.v2_is_authority && !is_new {
             *self.parts.cluster.write() = self.log_cluster.clone();
+            self.parts.links.sync(&self.log_cluster);
         }
         if !is_new {
             return Ok(());
@@ -130,10 +135,10 @@ impl Applier {
             let json = conf_state_json(&conf_state);
             txn.put_raw(schema::META, Bytes::from_static(b"confState"), json.into());
         });
-        if let MembershipChange::Removed(id) = applied
-            && id == self.parts.cluster.read().local_id
         {
-            return Err("this member was removed from the cluster".into());
+            let cluster = self.parts.cluster.read();
+            self.parts.links.sync(&cluster);
+            log_change(&applied, cluster.local_id);
         }
         self.parts.waiters.complete(change.id, Ok(Applied::Empty));
         Ok(())
@@ -165,6 +170,7 @@ impl Applier {
                 );
             }
         });
+        self.set_checkpoint_persistence();
         if self.is_new(entry.index) {
             tracing::info!(cluster_version = version, "set the cluster version");
         }
@@ -230,6 +236,37 @@ fn conf_state_json(state: &ConfState) -> String {
     }
     json.insert("auto_leave".to_owned(), state.auto_leave.into());
     serde_json::Value::Object(json).to_string()
+}
+
+fn log_change(change: &MembershipChange, local_id: u64) {
+    let local_member_id = format_args!("{local_id:x}").to_string();
+    match change {
+        MembershipChange::Saved(member) => {
+            tracing::info!(
+                local_member_id,
+                member_id = %format_args!("{:x}", member.id),
+                peer_urls = member.peer_urls.join(","),
+                is_learner = member.is_learner,
+                "added, promoted or updated member"
+            );
+        }
+        MembershipChange::Removed(id) => {
+            tracing::info!(local_member_id, member_id = %format_args!("{id:x}"), "removed member");
+        }
+    }
+}
+
+/// What the client gets whose change does not fit the members
+/// (etcd `server/etcdserver/api/v3rpc/util.go`).
+fn refusal(error: MembershipError) -> Status {
+    match error {
+        MembershipError::IdRemoved | MembershipError::IdNotFound => RpcError::MemberNotFound.into(),
+        MembershipError::IdExists => RpcError::MemberExist.into(),
+        MembershipError::PeerUrlExists => RpcError::PeerUrlExist.into(),
+        MembershipError::MemberNotLearner => RpcError::MemberNotLearner.into(),
+        MembershipError::TooManyLearners => RpcError::TooManyLearners.into(),
+        other => Status::unknown(other.to_string()),
+    }
 }
 
 fn v2_unsupported(entry: &Entry, request: &Request) -> Fatal {

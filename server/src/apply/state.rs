@@ -1,16 +1,18 @@
 //! The applier: state, and the walk over committed entries.
+use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use parking_lot::RwLock;
 use varve_mvcc::Store;
 use varve_proto::raftpb::{Entry, EntryType, Snapshot};
 use varve_raftnode::membership::{Cluster, V2Store};
-use varve_raftnode::{Fatal, PendingSnapshot, Reconfigure, StateMachine};
+use varve_raftnode::{Fatal, PendingSnapshot, Reconfigure, StateExport, StateMachine};
 
 use super::alarm::Alarms;
+use super::snapshot::Database;
+use crate::cluster::MemberLinks;
 use crate::compat;
-use crate::config::CompatVersion;
+use crate::config::{CompatVersion, LeaseCheckpoints};
 use crate::events::AppliedObserver;
 use crate::waiters::Waiters;
 
@@ -30,10 +32,14 @@ pub(crate) struct ApplierParts {
     pub(crate) waiters: Arc<Waiters>,
     pub(crate) observer: Arc<AppliedObserver>,
     pub(crate) compat: CompatVersion,
+    pub(crate) lease_checkpoints: LeaseCheckpoints,
     /// Backend quota in bytes; `None` when unlimited.
     pub(crate) quota_bytes: Option<u64>,
-    /// Raft index that the backend contained at start.
+    /// Raft index that the backend contained at start, or when it was replaced.
     pub(crate) durable_index: u64,
+    /// Told whom to connect to.
+    pub(crate) links: MemberLinks,
+    pub(crate) database: Database,
 }
 
 /// The state machine of a member.
@@ -41,19 +47,30 @@ pub(crate) struct Applier {
     pub(crate) parts: ApplierParts,
     /// Membership by the log alone, from the snapshot on: decides conf changes that are replayed.
     pub(crate) log_cluster: Cluster,
+    /// The last applied entry.
+    pub(crate) applied: u64,
 }
 
 impl Applier {
     pub(crate) fn new(parts: ApplierParts) -> Result<Self, serde_json::Error> {
-        let (cluster_id, local_id) = {
+        let (cluster_id, local_id, max_learners) = {
             let cluster = parts.cluster.read();
-            (cluster.cluster_id, cluster.local_id)
+            (cluster.cluster_id, cluster.local_id, cluster.max_learners)
         };
-        let log_cluster = Cluster::from_v2(&parts.v2, cluster_id, local_id)?;
+        let mut log_cluster = Cluster::from_v2(&parts.v2, cluster_id, local_id)?;
+        log_cluster.max_learners = max_learners;
         if parts.v2_is_authority {
             *parts.cluster.write() = log_cluster.clone();
         }
-        Ok(Self { parts, log_cluster })
+        parts.links.sync(&parts.cluster.read());
+        let applied = parts.durable_index;
+        let applier = Self {
+            parts,
+            log_cluster,
+            applied,
+        };
+        applier.set_checkpoint_persistence();
+        Ok(applier)
     }
 
     /// Whether this entry still has to take effect in the backend.
@@ -80,6 +97,15 @@ impl Applier {
         }
     }
 
+    /// Whether checkpoints of leases are kept on disk: by flag, or since the cluster's version says so.
+    pub(crate) fn set_checkpoint_persistence(&self) {
+        let by_version = compat::keeps_lease_checkpoints(self.parts.cluster.read().version());
+        self.parts
+            .store
+            .lessor()
+            .set_checkpoint_persist(self.parts.lease_checkpoints.persist || by_version);
+    }
+
     /// Records that an entry without effect was applied.
     pub(crate) fn advance(&self, entry: &Entry) {
         if self.is_new(entry.index) {
@@ -97,6 +123,7 @@ impl StateMachine for Applier {
         }
         for entry in entries {
             self.entry(entry, raft)?;
+            self.applied = self.applied.max(entry.index);
         }
         Ok(())
     }
@@ -106,24 +133,22 @@ impl StateMachine for Applier {
     }
 
     fn snapshot(&mut self) -> Result<PendingSnapshot, Fatal> {
-        let data = if compat::v2_store_is_live(self.parts.compat) {
-            self.parts.cluster.read().write_v2(&mut self.parts.v2);
-            self.parts.v2.to_json()
-        } else {
-            let mut fresh = V2Store::new();
-            self.parts.cluster.read().write_v2(&mut fresh);
-            fresh.to_json()
-        };
+        let data = self.v2_json();
         let backend = self.parts.store.backend().clone();
         Ok(PendingSnapshot {
-            data: Bytes::from(data),
+            data,
             make_durable: Box::new(move || backend.force_commit().map_err(Into::into)),
         })
     }
 
-    fn restore(&mut self, snapshot: &Snapshot) -> Result<(), Fatal> {
-        // Only a leader sends snapshots, and a member without peers has none but itself.
-        let index = snapshot.metadata.index;
-        Err(format!("received a snapshot at index {index}, but this member has no peers").into())
+    fn export(&mut self) -> Result<StateExport, Fatal> {
+        self.export_state()
+    }
+
+    fn restore(&mut self, snapshot: &Snapshot, database: &Path) -> Result<(), Fatal> {
+        self.parts.observer.restoring(true);
+        let outcome = self.restore_state(snapshot, database);
+        self.parts.observer.restoring(false);
+        outcome
     }
 }

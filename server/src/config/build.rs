@@ -10,6 +10,7 @@ use super::choices::{
     cluster_is_new,
 };
 use super::error::ConfigError;
+use super::features;
 use super::flags::Flags;
 use super::initial_cluster::InitialCluster;
 use super::url::{Scheme, Url};
@@ -29,6 +30,7 @@ pub(crate) fn build(
     default_host: Option<IpAddr>,
     warnings: &mut Vec<Warning>,
 ) -> Result<Config, ConfigError> {
+    let (corruption, lease_checkpoints) = features::read(&flags)?;
     let compat = flags.compat_version.unwrap_or_default();
     let name = flags.name.unwrap_or_else(|| DEFAULT_NAME.to_owned());
     let data_dir = match flags.data_dir.filter(|dir| !dir.is_empty()) {
@@ -155,6 +157,10 @@ pub(crate) fn build(
             .initial_cluster_token
             .unwrap_or_else(|| "etcd-cluster".to_owned()),
         strict_reconfig_check: flags.strict_reconfig_check.unwrap_or(true),
+        max_learners: flags.max_learners.unwrap_or(1),
+        force_new_cluster: flags.force_new_cluster.unwrap_or(false),
+        corruption,
+        lease_checkpoints,
         pre_vote: flags.pre_vote.unwrap_or(true),
         auto_compaction: AutoCompaction::parse(
             flags.auto_compaction_mode.as_deref().unwrap_or("periodic"),

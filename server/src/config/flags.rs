@@ -142,6 +142,14 @@ pub(crate) struct Flags {
     /// Ask for votes before an election (default true)
     #[arg(long, value_name = "BOOL", value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Clustering")]
     pub pre_vote: Option<bool>,
+    /// Learners the cluster may have (default 1)
+    #[arg(
+        long,
+        value_name = "N",
+        alias = "experimental-max-learners",
+        help_heading = "Clustering"
+    )]
+    pub max_learners: Option<usize>,
     /// periodic or revision (default periodic)
     #[arg(long, value_name = "MODE", help_heading = "Clustering")]
     pub auto_compaction_mode: Option<String>,
@@ -188,12 +196,36 @@ pub(crate) struct Flags {
     /// Pause between two steps of a compaction; 0 = 10ms (default 0)
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, alias = "experimental-compaction-sleep-interval", help_heading = "Behaviour")]
     pub compaction_sleep_interval: Option<Duration>,
+    /// Features to switch, as Name=true,Name=false (InitialCorruptCheck, CompactHashCheck, LeaseCheckpoint, LeaseCheckpointPersist)
+    #[arg(long, value_name = "GATES", help_heading = "Behaviour")]
+    pub feature_gates: Option<String>,
+    /// Compare this member's content with its peers' before serving (default false)
+    #[arg(long, value_name = "BOOL", value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Behaviour")]
+    pub experimental_initial_corrupt_check: Option<bool>,
+    /// Interval at which the leader compares the members' contents; 0 = never (default 0)
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, alias = "experimental-corrupt-check-time", help_heading = "Behaviour")]
+    pub corrupt_check_time: Option<Duration>,
+    /// Let the leader compare the hashes that compactions leave (default false)
+    #[arg(long, value_name = "BOOL", value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Behaviour")]
+    pub experimental_compact_hash_check_enabled: Option<bool>,
+    /// Interval of that comparison (default 1m)
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, alias = "experimental-compact-hash-check-time", help_heading = "Behaviour")]
+    pub compact_hash_check_time: Option<Duration>,
+    /// Let the leader tell the members how long leases have left (default false)
+    #[arg(long, value_name = "BOOL", value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Behaviour")]
+    pub experimental_enable_lease_checkpoint: Option<bool>,
+    /// Keep what it told across restarts (default false)
+    #[arg(long, value_name = "BOOL", value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Behaviour")]
+    pub experimental_enable_lease_checkpoint_persist: Option<bool>,
     /// Origins allowed to read answers in a browser, * = any (default *)
     #[arg(long, value_name = "ORIGINS", help_heading = "Behaviour")]
     pub cors: Option<String>,
     /// Host names accepted in plain HTTP requests, * = any (default *)
     #[arg(long, value_name = "HOSTS", help_heading = "Behaviour")]
     pub host_whitelist: Option<String>,
+    /// Make a cluster of this member alone out of its data directory (default false)
+    #[arg(long, value_name = "BOOL", value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Unsafe")]
+    pub force_new_cluster: Option<bool>,
     /// Do not sync writes to disk. Data is lost when the machine stops (default false)
     #[arg(long, value_name = "BOOL", value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Unsafe")]
     pub unsafe_no_fsync: Option<bool>,

@@ -46,6 +46,11 @@ impl InitialCluster {
         self.members.iter()
     }
 
+    /// The peer URLs of one member.
+    pub fn urls(&self, name: &str) -> Option<&[String]> {
+        self.members.get(name).map(Vec::as_slice)
+    }
+
     /// Number of members.
     pub fn len(&self) -> usize {
         self.members.len()
@@ -63,22 +68,32 @@ impl InitialCluster {
         all.windows(2).any(|pair| pair[0] == pair[1])
     }
 
+    /// What etcd verifies before a member joins: it is part of the cluster, and no URL is used twice.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    pub(crate) fn verify_join(&self, name: &str) -> Result<(), String> {
+        if !self.members.contains_key(name) {
+            return Err(format!(
+                "couldn't find local name {name:?} in the initial cluster configuration"
+            ));
+        }
+        if self.has_duplicate_url() {
+            return Err(format!("initial cluster {self} has duplicate url"));
+        }
+        Ok(())
+    }
+
     /// What etcd verifies before it creates a cluster: this member is part of it, under exactly the
     /// URLs it advertises, and no URL is used twice.
     ///
     /// # Errors
     /// A sentence for the operator.
     pub fn verify(&self, name: &str, advertised: &[Url]) -> Result<(), String> {
+        self.verify_join(name)?;
         let advertised: Vec<String> = advertised.iter().map(Url::to_string).collect();
-        let Some(mine) = self.members.get(name) else {
-            return Err(format!(
-                "couldn't find local name {name:?} in the initial cluster configuration"
-            ));
-        };
-        if self.has_duplicate_url() {
-            return Err(format!("initial cluster {self} has duplicate url"));
-        }
-        if *mine == advertised {
+        let mine = self.urls(name).unwrap_or_default();
+        if mine == advertised {
             return Ok(());
         }
         if let Some(missing) = mine.iter().find(|url| !advertised.contains(url)) {

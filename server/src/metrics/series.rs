@@ -27,6 +27,10 @@ pub(super) struct Server {
     pub(super) slow_read_indexes: IntCounter,
     pub(super) slow_apply: IntCounter,
     pub(super) leader_changes: IntCounter,
+    pub(super) heartbeat_failures: IntCounter,
+    pub(super) promote_successes: IntCounter,
+    pub(super) promote_failures: IntCounterVec,
+    pub(super) snapshot_apply_in_progress: IntGauge,
     pub(super) client_requests: IntCounterVec,
     pub(super) health_success: IntCounter,
     pub(super) health_failures: IntCounter,
@@ -94,6 +98,23 @@ impl Server {
             leader_changes: r.counter(
                 "etcd_server_leader_changes_seen_total",
                 "Leader changes seen.",
+            ),
+            heartbeat_failures: r.counter(
+                "etcd_server_heartbeat_send_failures_total",
+                "Heartbeats this leader sent late.",
+            ),
+            promote_successes: r.counter(
+                "etcd_server_learner_promote_successes",
+                "Learners promoted by this leader.",
+            ),
+            promote_failures: r.counters(
+                "etcd_server_learner_promote_failures",
+                "Promotions this leader refused, by reason.",
+                &["Reason"],
+            ),
+            snapshot_apply_in_progress: r.gauge(
+                "etcd_server_snapshot_apply_in_progress_total",
+                "1 while a received snapshot is applied.",
             ),
             client_requests: r.counters(
                 "etcd_server_client_requests_total",

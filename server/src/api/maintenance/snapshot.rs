@@ -9,7 +9,6 @@ use varve_proto::etcdserverpb::SnapshotResponse;
 
 use crate::api::kv::blocking;
 use crate::api::outbound::Outbound;
-use crate::api::probe::storage_version;
 use crate::core::Core;
 use crate::rpc::{EncodedMessage, SinkClosed, Status};
 
@@ -24,7 +23,7 @@ pub(in crate::api) async fn snapshot(core: &Arc<Core>, out: Outbound) -> Result<
     blocking(move || {
         let began = Instant::now();
         let version = if core.config().compat.has_36_fields() {
-            storage_version(&core).unwrap_or_default()
+            core.storage_version().unwrap_or_default()
         } else {
             String::new()
         };
