@@ -54,7 +54,7 @@ fn set_aside(fs: &DynFs, from: &dyn File, path: &Path) -> Result<()> {
         .open(&copy_path, OpenOptions::create_truncate())
         .map_err(Error::io("create", &copy_path))?;
     let mut buf = vec![0; COPY_CHUNK];
-    let mut at = 0;
+    let (mut at, mut written_to) = (0, 0);
     loop {
         let n = from
             .read_at(&mut buf, at)
@@ -62,9 +62,18 @@ fn set_aside(fs: &DynFs, from: &dyn File, path: &Path) -> Result<()> {
         if n == 0 {
             break;
         }
-        copy.write_all_at(&buf[..n], at)
-            .map_err(Error::io_at("write", &copy_path, at))?;
+        let piece = &buf[..n];
+        // The space that was reserved and never written stays a hole.
+        if piece.iter().any(|byte| *byte != 0) {
+            copy.write_all_at(piece, at)
+                .map_err(Error::io_at("write", &copy_path, at))?;
+            written_to = at + n as u64;
+        }
         at += n as u64;
+    }
+    if written_to < at {
+        copy.set_len(at)
+            .map_err(Error::io_at("extend", &copy_path, at))?;
     }
     copy.sync_all().map_err(Error::io("sync", &copy_path))?;
     let dir = varve_vfs::parent_dir(path);

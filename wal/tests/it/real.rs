@@ -1,4 +1,5 @@
 //! The log on the real file system, with its pipeline thread.
+use varve_proto::raftpb::Entry;
 use varve_vfs::RealFs;
 use varve_wal::{Error, SegmentName, Wal, WalOptions, purge};
 
@@ -59,4 +60,39 @@ fn a_log_with_its_own_thread_cuts_reopens_and_cleans_up() {
         Wal::verify(&fs, &dir, &snapshot(1, 120)).unwrap(),
         state(1, 120)
     );
+}
+
+#[test]
+fn a_long_record_that_is_sound_is_read_whole() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (fs, dir) = (RealFs::shared(), scratch.path().join("wal"));
+    let mut log = Wal::create(&fs, &dir, b"m", WalOptions::default()).unwrap();
+    let entry = |index: u64, bytes: usize| Entry {
+        r#type: 0,
+        term: 1,
+        index,
+        data: Some((0..bytes).map(|n| u8::try_from(n % 251).unwrap()).collect()),
+    };
+    // Around the sizes at which records are read in another way: blocks of 256 kB and 1 MiB, 4 MiB.
+    let sizes = [
+        1,
+        300_000,
+        1 << 20,
+        20,
+        (4 << 20) - 30,
+        4 << 20,
+        9_000_001,
+        5,
+    ];
+    let entries: Vec<_> = (1..)
+        .zip(sizes)
+        .map(|(index, size)| entry(index, size))
+        .collect();
+    log.save(None, &entries, true).unwrap();
+    let many: Vec<_> = (9..4009).map(|index| entry(index, 1000)).collect();
+    log.save(None, &many, true).unwrap();
+    log.close().unwrap();
+    let opened = Wal::open(&fs, &dir, &zero(), WalOptions::default());
+    let (replay, _) = opened.unwrap().read_all().unwrap();
+    assert!(replay.entries == [entries, many].concat());
 }
