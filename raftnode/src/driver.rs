@@ -11,7 +11,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
 use varve_proto::raftpb::{ConfState, Message, MessageType, Snapshot};
 use varve_raft::{
     Error as RaftError, LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, NONE, RawNode, SnapshotStatus,
@@ -27,6 +26,7 @@ use crate::state_machine::{Observer, Transport};
 use crate::status::Published;
 
 mod outgoing;
+mod proposals;
 mod reads;
 mod stall;
 mod transfer;
@@ -34,13 +34,10 @@ mod transfer;
 use outgoing::OutgoingSnapshots;
 use reads::ReadRounds;
 use stall::StallWatch;
-use transfer::{Transfer, best_successor};
+use transfer::Transfer;
 
 /// Applied entries that the only voter keeps in memory, in bytes: there is nobody to catch up.
 const SOLE_VOTER_LOG_BYTES: usize = 1 << 20;
-
-/// Payload bytes of proposals that a follower passes on in one message.
-const FORWARD_BYTES: usize = 1 << 20;
 
 /// What a turn wants others to do.
 #[derive(Debug, Default)]
@@ -264,8 +261,7 @@ impl Driver {
                     batch.push(data);
                 }
                 Event::ProposeInTerm { id, data, term } => {
-                    let status = self.raw.basic_status();
-                    if status.role == StateRole::Leader && status.term == term {
+                    if self.leads_in(term) {
                         ids.push(id);
                         batch.push(data);
                     } else {
@@ -275,11 +271,7 @@ impl Driver {
                 Event::ReadIndex { done } => reads.push(done),
                 Event::ProposeConfChange { change, done } => {
                     self.propose(std::mem::take(&mut ids), std::mem::take(&mut batch));
-                    done(
-                        self.raw
-                            .propose_conf_change(&change)
-                            .map_err(|e| request_error(&e)),
-                    );
+                    done(self.propose_conf_change(&change));
                 }
                 inside => self.inside(inside, work),
             }
@@ -419,117 +411,12 @@ impl Driver {
         }
     }
 
-    fn propose(&mut self, ids: Vec<u64>, batch: Vec<Bytes>) {
-        if batch.is_empty() {
-            return;
-        }
-        if self.raw.basic_status().role != StateRole::Leader {
-            return self.forward(&ids, batch);
-        }
-        // A batch is refused whole (the bound on uncommitted bytes); each entry then tries alone.
-        if batch.len() > 1 && self.raw.propose_batch(batch.clone()).is_ok() {
-            return;
-        }
-        for (id, data) in ids.into_iter().zip(batch) {
-            if self.raw.propose(data).is_err() {
-                self.observer.proposal_dropped(id);
-            }
-        }
-    }
-
-    /// Passes proposals on to the leader, in messages of bounded size. They are not sent again should the
-    /// leader not get them: nobody can tell that from an answer that was lost, and an entry that stands
-    /// in the log twice takes effect twice.
-    fn forward(&mut self, ids: &[u64], batch: Vec<Bytes>) {
-        let mut begin = 0;
-        let mut part: Vec<Bytes> = Vec::new();
-        let mut bytes = 0;
-        for (at, data) in batch.into_iter().enumerate() {
-            if bytes + data.len() > FORWARD_BYTES && !part.is_empty() {
-                self.forward_part(&ids[begin..at], std::mem::take(&mut part));
-                (begin, bytes) = (at, 0);
-            }
-            bytes += data.len();
-            part.push(data);
-        }
-        self.forward_part(&ids[begin..], part);
-    }
-
-    fn forward_part(&mut self, ids: &[u64], part: Vec<Bytes>) {
-        if self.raw.propose_batch(part).is_err() {
-            for id in ids {
-                self.observer.proposal_dropped(*id);
-            }
-        }
-    }
-
     fn start_round(&mut self, reads: Vec<Done<u64>>) {
         if reads.is_empty() {
             return;
         }
         if let Some(context) = self.reads.begin(reads, self.ticks) {
             self.raw.read_index(context);
-        }
-    }
-
-    fn transfer_leader(&mut self, to: Option<u64>, done: Done<u64>) {
-        if !self.has_leader() {
-            return done(Err(RequestError::NoLeader));
-        }
-        if to.is_some_and(|to| to == self.leader) || (to.is_none() && !self.leads()) {
-            return done(Ok(self.leader));
-        }
-        let target = match to {
-            Some(to) if self.leads() => self.is_voter(to).then_some(to),
-            Some(to) => Some(to),
-            None => best_successor(&self.raw),
-        };
-        let Some(target) = target else {
-            return done(Err(RequestError::NoTransferee));
-        };
-        self.raw.transfer_leader(target);
-        // The core gives up after one election timeout; another one may pass before the news is here.
-        let deadline = self.ticks + 2 * self.limits.election_ticks;
-        self.transfers.push(Transfer::new(to, deadline, done));
-    }
-
-    fn is_voter(&self, id: u64) -> bool {
-        self.raw
-            .status()
-            .progress
-            .get(id)
-            .is_some_and(|p| !p.is_learner)
-    }
-
-    fn settle_transfers(&mut self) {
-        let (own, leader, tick) = (self.id, self.leader, self.ticks);
-        let mut at = 0;
-        while let Some(transfer) = self.transfers.get(at) {
-            match transfer.outcome(own, leader, tick) {
-                Some(outcome) => self.transfers.swap_remove(at).finish(outcome),
-                None => at += 1,
-            }
-        }
-    }
-
-    /// A leader whose disk does not answer hands over.
-    fn watch_disk(&mut self) {
-        let Some(ticks) = self.stall.stalled(self.ticks) else {
-            return;
-        };
-        let successor = if self.leads() {
-            best_successor(&self.raw)
-        } else {
-            None
-        };
-        tracing::warn!(
-            node = self.id,
-            ticks,
-            successor = %format_args!("{:x}", successor.unwrap_or(NONE)),
-            "the disk has not completed a log write for more than the election timeout"
-        );
-        if let Some(successor) = successor {
-            self.raw.transfer_leader(successor);
         }
     }
 
@@ -611,13 +498,6 @@ fn keep_last_acknowledgement(messages: &mut Vec<Message>) {
         } else {
             at += 1;
         }
-    }
-}
-
-fn request_error(error: &RaftError) -> RequestError {
-    match error {
-        RaftError::ProposalDropped => RequestError::Dropped,
-        _ => RequestError::LeaderChanged,
     }
 }
 

@@ -1,8 +1,9 @@
 //! Handing leadership over: on request, before a stop, and away from a disk that does not answer.
 //!
-//! Part of the [`Driver`](super::Driver), on the raft thread.
+//! Part of the [`Driver`], on the raft thread.
 use varve_raft::{NONE, ProgressState, RawNode, Storage};
 
+use super::Driver;
 use crate::error::RequestError;
 use crate::event::Done;
 
@@ -16,17 +17,12 @@ pub(super) struct Transfer {
 }
 
 impl Transfer {
-    pub(super) fn new(to: Option<u64>, deadline: u64, done: Done<u64>) -> Self {
+    fn new(to: Option<u64>, deadline: u64, done: Done<u64>) -> Self {
         Self { to, deadline, done }
     }
 
     /// Whether the wait is over, given who leads now.
-    pub(super) fn outcome(
-        &self,
-        own: u64,
-        leader: u64,
-        tick: u64,
-    ) -> Option<Result<u64, RequestError>> {
+    fn outcome(&self, own: u64, leader: u64, tick: u64) -> Option<Result<u64, RequestError>> {
         let arrived = match self.to {
             Some(to) => leader == to,
             None => leader != NONE && leader != own,
@@ -37,14 +33,77 @@ impl Transfer {
         (tick >= self.deadline).then_some(Err(RequestError::TransferTimedOut))
     }
 
-    pub(super) fn finish(self, outcome: Result<u64, RequestError>) {
+    fn finish(self, outcome: Result<u64, RequestError>) {
         (self.done)(outcome);
+    }
+}
+
+impl Driver {
+    pub(super) fn transfer_leader(&mut self, to: Option<u64>, done: Done<u64>) {
+        if !self.has_leader() {
+            return done(Err(RequestError::NoLeader));
+        }
+        if to.is_some_and(|to| to == self.leader) || (to.is_none() && !self.leads()) {
+            return done(Ok(self.leader));
+        }
+        let target = match to {
+            Some(to) if self.leads() => self.is_voter(to).then_some(to),
+            Some(to) => Some(to),
+            None => best_successor(&self.raw),
+        };
+        let Some(target) = target else {
+            return done(Err(RequestError::NoTransferee));
+        };
+        self.raw.transfer_leader(target);
+        // The core gives up after one election timeout; another one may pass before the news is here.
+        let deadline = self.ticks + 2 * self.limits.election_ticks;
+        self.transfers.push(Transfer::new(to, deadline, done));
+    }
+
+    fn is_voter(&self, id: u64) -> bool {
+        self.raw
+            .status()
+            .progress
+            .get(id)
+            .is_some_and(|p| !p.is_learner)
+    }
+
+    pub(super) fn settle_transfers(&mut self) {
+        let (own, leader, tick) = (self.id, self.leader, self.ticks);
+        let mut at = 0;
+        while let Some(transfer) = self.transfers.get(at) {
+            match transfer.outcome(own, leader, tick) {
+                Some(outcome) => self.transfers.swap_remove(at).finish(outcome),
+                None => at += 1,
+            }
+        }
+    }
+
+    /// A leader whose disk does not answer hands over.
+    pub(super) fn watch_disk(&mut self) {
+        let Some(ticks) = self.stall.stalled(self.ticks) else {
+            return;
+        };
+        let successor = if self.leads() {
+            best_successor(&self.raw)
+        } else {
+            None
+        };
+        tracing::warn!(
+            node = self.id,
+            ticks,
+            successor = %format_args!("{:x}", successor.unwrap_or(NONE)),
+            "the disk has not completed a log write for more than the election timeout"
+        );
+        if let Some(successor) = successor {
+            self.raw.transfer_leader(successor);
+        }
     }
 }
 
 /// The voter that can take over soonest: heard from lately, and with the longest log. `None` unless this
 /// member leads others that are alive.
-pub(super) fn best_successor<S: Storage>(raw: &RawNode<S>) -> Option<u64> {
+fn best_successor<S: Storage>(raw: &RawNode<S>) -> Option<u64> {
     let status = raw.status();
     status
         .progress

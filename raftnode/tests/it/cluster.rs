@@ -1,0 +1,12 @@
+//! Groups of members, deterministic: three or five over simulated disks and a network in memory.
+//!
+//! `ledger`: the state machine. `net`: the network. `world`: members, time, and what must always hold.
+//! `elections`, `reads`, `snapshots`, `members`: scripts. `chaos`: seeds.
+mod chaos;
+mod elections;
+mod ledger;
+mod members;
+mod net;
+mod reads;
+mod snapshots;
+mod world;
