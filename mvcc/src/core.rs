@@ -118,7 +118,7 @@ impl Core {
             backend,
             latest: RwLock::new(writer.latest(true)),
             asked: AtomicBool::new(false),
-            hub: Hub::new(writer.revision),
+            hub: Hub::new(writer.revision, &options.watch),
             writer: Mutex::new(writer),
             lessor,
             compactor: Compactor::default(),

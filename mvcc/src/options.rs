@@ -15,7 +15,7 @@ pub struct StoreOptions {
     /// Rows a compaction looks at or deletes at most before it pauses.
     pub compaction_batch_limit: usize,
     /// How long the background thread leaves the store to others between two such batches, at least:
-    /// while others write, it works a fifteenth of the time.
+    /// while others write, it works a tenth of the time.
     pub compaction_pause: Duration,
     /// Whether each compaction hashes what it keeps, for comparison between members. Costs one read of
     /// all rows up to the compaction revision, in the background.
@@ -103,6 +103,9 @@ pub struct WatchLimits {
     /// Bytes of events that wait on one stream before its watchers fall back to catching up from the
     /// backend. One item is always accepted.
     pub queue_bytes: usize,
+    /// Bytes of the newest changes that are kept for watchers that are a little behind, once for all of
+    /// them; further back they read from the backend. Nothing is kept while nobody watches.
+    pub recent_bytes: usize,
     /// Revisions one catch-up step reads at most. etcd: 1000.
     pub catch_up_revisions: i64,
     /// Bytes of rows after which a catch-up step ends at the next revision.
@@ -115,6 +118,7 @@ impl Default for WatchLimits {
     fn default() -> Self {
         Self {
             queue_bytes: 16 << 20,
+            recent_bytes: 4 << 20,
             catch_up_revisions: 1000,
             catch_up_bytes: 4 << 20,
             catch_up_watchers: 512,

@@ -25,6 +25,9 @@ pub struct Stats {
     pub events: u64,
     /// `etcd_debugging_mvcc_pending_events_total`: revisions watchers that are behind must still read.
     pub pending_events: u64,
+    /// Bytes of events that wait in streams' queues, and of recent changes kept for watchers that are a
+    /// little behind.
+    pub watch_bytes: usize,
     /// `etcd_debugging_mvcc_db_compaction_keys_total`: rows removed.
     pub compacted_rows: u64,
     /// Compactions finished.
@@ -57,6 +60,7 @@ impl Stats {
             slow_watchers: hub.unsynced,
             events: hub.events_sent,
             pending_events: hub.pending,
+            watch_bytes: hub.bytes,
             compacted_rows: core.compacted_rows(),
             compactions: total(&core.counters.compactions),
             puts: total(&core.counters.puts),

@@ -2,8 +2,9 @@
 //!
 //! A [`WatchStream`] is one client's set of watchers and the queue they share. The write transaction
 //! puts events of synced watchers into the queues when it ends ([`hub`]); watchers that start in the
-//! past or cannot keep up read rows from the backend in bounded steps, on the background thread
-//! ([`catch_up`]). Consumers drain their queue on their own threads.
+//! past or cannot keep up read what they missed in bounded steps, on the background thread
+//! ([`catch_up`]): from memory while that is recent, else from the rows of the backend. Consumers drain
+//! their queue on their own threads.
 //!
 //! # Invariants
 //!
@@ -14,7 +15,8 @@
 //!
 //! # Failure model
 //!
-//! A consumer that does not drain costs its queue's bound in memory and nothing else.
+//! A consumer that does not drain costs its queue's bound in memory and nothing else
+//! (`tests/it/watch_crowd.rs`).
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,6 +28,7 @@ pub(crate) mod event;
 pub(crate) mod hub;
 mod intervals;
 mod matcher;
+mod recent;
 mod stream;
 
 use crate::core::Core;

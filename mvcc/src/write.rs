@@ -301,7 +301,8 @@ impl<'a> WriteTxn<'a> {
     }
 
     /// True when a watcher fell behind.
-    fn tell_watchers(&self) -> bool {
+    fn tell_watchers(&mut self) -> bool {
+        let changes = std::mem::take(&mut self.changes);
         let writer = &*self.writer;
         let backend = &self.core.backend;
         let mut previous = |change: &Change| {
@@ -316,7 +317,7 @@ impl<'a> WriteTxn<'a> {
         };
         self.core
             .hub
-            .notify(writer.revision, &self.changes, &mut previous)
+            .notify(writer.revision, changes, &mut previous)
     }
 }
 

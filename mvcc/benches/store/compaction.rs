@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use varve_mvcc::StoreOptions;
+use varve_mvcc::{Store, StoreOptions};
 
 use crate::bed::{directory, fill, on_disk, pod, put, ratio, scattered, settle};
 use crate::table::Table;
@@ -25,49 +25,72 @@ pub(crate) fn run(table: &mut Table) {
         txn.end();
     }
     settle(&store);
-    let mut n = 0;
-    let mut rate = |until: &dyn Fn() -> bool| {
-        let (start, mut puts, mut longest) = (Instant::now(), 0, Duration::ZERO);
-        while !until() || puts == 0 {
-            // The condition costs a lock: not for each put.
-            for _ in 0..100 {
-                n += 1;
-                let one = Instant::now();
-                put(&store, pod(scattered(n) % KEYS), value.clone());
-                longest = longest.max(one.elapsed());
-            }
-            puts += 100;
-        }
-        (
-            ratio(puts, 1) / start.elapsed().as_secs_f64(),
-            longest,
-            start.elapsed(),
-        )
-    };
-    let seconds = |s: u64| {
-        let start = Instant::now();
-        move || start.elapsed() > Duration::from_secs(s)
-    };
-    let (before, longest_before, _) = rate(&seconds(6));
+    let before = puts(&store, &value, &for_seconds(5));
     let at = store.revision();
     let rows = store.stats().compacted_rows;
     let mut txn = store.write();
     txn.compact(at).expect("newer than the last one");
     txn.end();
-    let (during, longest, took) = rate(&|| store.compaction_done(at));
+    let began = Instant::now();
+    let during = puts(&store, &value, &|| store.compaction_done(at));
+    let took = began.elapsed().as_secs_f64();
     let rows = store.stats().compacted_rows - rows;
-    let (after, ..) = rate(&seconds(6));
-    let without = f64::midpoint(before, after);
+    let after = puts(&store, &value, &for_seconds(5));
+    let without = f64::midpoint(before.mean_us, after.mean_us);
     table.row(
-        &format!("puts per second while {rows} revisions are compacted"),
+        &format!("a put, {PUTS_PER_MS},000 per second, while {rows} revisions are compacted"),
         &format!(
-            "{during:.0}; without {without:.0} ({before:.0} before, {after:.0} after): {:.1} % slower; it took {:.1} s; \
-             longest put {:.1} ms, without {:.1} ms",
-            (1.0 - during / without) * 100.0,
-            took.as_secs_f64(),
-            longest.as_secs_f64() * 1000.0,
-            longest_before.as_secs_f64() * 1000.0,
+            "{:.2} us; without {without:.2} us ({:.2} before, {:.2} after): {:+.1} %; p99 {:.0} us, without {:.0} us; \
+             longest {:.1} ms, without {:.1} ms; it took {took:.1} s",
+            during.mean_us,
+            before.mean_us,
+            after.mean_us,
+            (during.mean_us / without - 1.0) * 100.0,
+            during.p99_us,
+            before.p99_us,
+            during.longest_us / 1000.0,
+            before.longest_us / 1000.0,
         ),
         "less than 10 % slower (etcd: 47 %)",
     );
+}
+
+const PUTS_PER_MS: u64 = 20;
+
+fn for_seconds(seconds: u64) -> impl Fn() -> bool {
+    let end = Instant::now() + Duration::from_secs(seconds);
+    move || Instant::now() > end
+}
+
+struct Times {
+    mean_us: f64,
+    p99_us: f64,
+    longest_us: f64,
+}
+
+/// Puts at a fixed rate until told to stop: how long each takes, waiting for locks included. Its inverse
+/// is the rate that one writer could reach.
+fn puts(store: &Store, value: &Bytes, until: &dyn Fn() -> bool) -> Times {
+    let mut nanos: Vec<u64> = Vec::new();
+    let mut n = 0;
+    let mut due = Instant::now();
+    while !until() {
+        for _ in 0..PUTS_PER_MS {
+            n += 1;
+            let key = pod(scattered(n) % KEYS);
+            let start = Instant::now();
+            put(store, key, value.clone());
+            nanos.push(u64::try_from(start.elapsed().as_nanos()).expect("short"));
+        }
+        // A pause that came late is not made up for: no burst follows it.
+        due = (due + Duration::from_millis(1)).max(Instant::now());
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+    }
+    nanos.sort_unstable();
+    let us = |nanos| ratio(nanos, 1000);
+    Times {
+        mean_us: us(nanos.iter().sum()) / ratio(nanos.len() as u64, 1),
+        p99_us: us(nanos[nanos.len() * 99 / 100]),
+        longest_us: us(*nanos.last().expect("at least a millisecond's")),
+    }
 }

@@ -347,7 +347,9 @@ proptest! {
                 Step::Promote(extend) => {
                     lessor.promote(Duration::from_millis(extend));
                     primary = true;
-                    plain.values_mut().for_each(|lease| lease.start(now, extend));
+                    for lease in plain.values_mut() {
+                        lease.start(now, extend);
+                    }
                 }
                 Step::Demote => {
                     lessor.demote();

@@ -1,12 +1,13 @@
 //! One step of catching up: watchers that are behind read the rows they missed.
 //!
 //! Called in the background (or by whoever drives a manual store). A step takes one watcher that is
-//! behind and everyone who is about as far, reads a bounded number of revisions from a view of the
-//! backend without any lock, and hands out what it found. Watchers that reach the present are synced
+//! behind and everyone who is about as far, takes a bounded number of revisions from the hub's recent
+//! changes or reads them from a view of the backend without any lock, and hands out what it found. Watchers that reach the present are synced
 //! under the hub's lock, so that nothing falls between. The next step takes the next in line: one that
 //! is far behind holds up nobody.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use varve_backend::{Direction, KeyRange};
@@ -42,12 +43,12 @@ pub(crate) fn step(
     limits: &WatchLimits,
     view: impl FnOnce() -> ReadView,
 ) -> Result<bool> {
-    let mut served = choose(hub, limits);
+    let (mut served, recent) = choose(hub, limits);
     if served.is_empty() {
         return Ok(false);
     }
     let view = view();
-    match read(&mut served, limits, &view) {
+    match read(&mut served, recent, limits, &view) {
         Ok(up_to) => {
             hand_out(hub, served, view.compact_revision(), up_to);
             Ok(true)
@@ -62,8 +63,12 @@ pub(crate) fn step(
     }
 }
 
-/// Takes the first watcher in line that has room out of the line, and those about as far with it.
-fn choose(hub: &Hub, limits: &WatchLimits) -> Vec<Served> {
+/// Changes of consecutive transactions.
+type Transactions = Vec<Arc<[Change]>>;
+
+/// Takes the first watcher in line that has room out of the line, and those about as far with it; and
+/// what they missed, if that is recent.
+fn choose(hub: &Hub, limits: &WatchLimits) -> (Vec<Served>, Option<Transactions>) {
     let state = &mut *hub.state.lock();
     let mut served: Vec<Served> = Vec::new();
     let mut window = None;
@@ -90,11 +95,17 @@ fn choose(hub: &Hub, limits: &WatchLimits) -> Vec<Served> {
             state.unsynced.push_back(id);
         }
     }
-    served
+    let recent = window.and_then(|(first, last)| state.recent.between(first, last));
+    (served, recent)
 }
 
 /// Collects the events of everyone served; returns the last revision that was looked at.
-fn read(served: &mut [Served], limits: &WatchLimits, view: &ReadView) -> Result<i64> {
+fn read(
+    served: &mut [Served],
+    recent: Option<Transactions>,
+    limits: &WatchLimits,
+    view: &ReadView,
+) -> Result<i64> {
     let mut matcher = Matcher::new();
     let mut first = i64::MAX;
     for (i, one) in served.iter().enumerate() {
@@ -104,10 +115,11 @@ fn read(served: &mut [Served], limits: &WatchLimits, view: &ReadView) -> Result<
         }
     }
     let last = first.saturating_add(limits.catch_up_revisions.max(1) - 1);
-    let mut up_to = last.min(view.revision());
+    let newest = last.min(view.revision());
+    let mut up_to = newest;
     let mut bytes = 0;
     let mut seen = first;
-    scan(view, first, up_to, &mut |change| {
+    let mut tell = |change: &Change| {
         let main = change.row.revision.main;
         if bytes >= limits.catch_up_bytes && main > seen {
             up_to = main - 1;
@@ -117,18 +129,32 @@ fn read(served: &mut [Served], limits: &WatchLimits, view: &ReadView) -> Result<
         bytes += change.stored.len();
         let mut wanted = Vec::new();
         matcher.matching(&change.key, &mut |i: &usize| {
-            if served[*i].wants(&change) {
+            if served[*i].wants(change) {
                 wanted.push(*i);
             }
         });
-        let mut event = SharedEvent::new(&change);
+        let mut event = SharedEvent::new(change);
         let mut previous = |change: &Change| view.previous(&change.key, main);
         for i in wanted {
             let encoded = event.encoded(served[i].watcher.spec.prev_kv, &mut previous)?;
             served[i].events.push(encoded);
         }
         Ok(ControlFlow::Continue(()))
-    })?;
+    };
+    match recent {
+        Some(transactions) => {
+            // Later ones may have ended since they were collected.
+            let mut last = first - 1;
+            for change in transactions.iter().flat_map(|changes| changes.iter()) {
+                last = change.row.revision.main;
+                if last >= first && tell(change)?.is_break() {
+                    break;
+                }
+            }
+            up_to = up_to.min(last);
+        }
+        None => scan(view, first, newest, &mut tell)?,
+    }
     Ok(up_to)
 }
 
@@ -137,7 +163,7 @@ fn scan(
     view: &ReadView,
     first: i64,
     last: i64,
-    f: &mut dyn FnMut(Change) -> Result<ControlFlow<()>>,
+    f: &mut dyn FnMut(&Change) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
     if first > last {
         return Ok(());
@@ -151,7 +177,7 @@ fn scan(
     while let Some((key, stored)) = rows.next()? {
         let row = RowKey::decode(&key)?;
         let key = stored.slice(Record::of_row(row, &stored)?.key);
-        if f(Change { row, key, stored })?.is_break() {
+        if f(&Change { row, key, stored })?.is_break() {
             break;
         }
     }

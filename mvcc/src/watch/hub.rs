@@ -19,9 +19,11 @@ use parking_lot::Mutex;
 
 use super::event::{Change, SharedEvent};
 use super::matcher::{Matcher, Target};
+use super::recent::Recent;
 use super::stream::{Pushed, StreamQueue};
 use super::{ALL_WATCHERS, WatchError, WatchItem, WatchOptions};
 use crate::error::Result;
+use crate::options::WatchLimits;
 
 pub(super) type WatcherId = u64;
 pub(super) type StreamId = u64;
@@ -41,6 +43,8 @@ pub(super) struct State {
     matcher: Matcher<Synced>,
     /// Served in turn by catch-up steps.
     pub unsynced: VecDeque<WatcherId>,
+    /// What was told last; empty while nobody watches.
+    pub recent: Recent,
     next_watcher: WatcherId,
     next_stream: StreamId,
 }
@@ -128,6 +132,8 @@ pub(crate) struct HubCounts {
     pub events_sent: u64,
     /// Revisions that unsynced watchers still have to look at, summed.
     pub pending: u64,
+    /// Bytes in all queues, and of recent changes.
+    pub bytes: usize,
 }
 
 /// Consumers to wake once no lock is held.
@@ -149,7 +155,7 @@ impl Wakes {
 }
 
 impl Hub {
-    pub(crate) fn new(revision: i64) -> Self {
+    pub(crate) fn new(revision: i64, limits: &WatchLimits) -> Self {
         Self {
             state: Mutex::new(State {
                 revision,
@@ -157,6 +163,7 @@ impl Hub {
                 streams: BTreeMap::new(),
                 matcher: Matcher::new(),
                 unsynced: VecDeque::new(),
+                recent: Recent::new(limits.recent_bytes),
                 next_watcher: 0,
                 next_stream: 0,
             }),
@@ -300,17 +307,18 @@ impl Hub {
     pub(crate) fn notify(
         &self,
         revision: i64,
-        changes: &[Change],
+        changes: Vec<Change>,
         previous: &mut dyn FnMut(&Change) -> Result<Option<Bytes>>,
     ) -> bool {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         state.revision = revision;
         if state.watchers.is_empty() {
+            state.recent.clear();
             return false;
         }
         let mut wakes = Wakes::default();
-        let (sent, behind) = match changes {
+        let (sent, behind) = match &changes[..] {
             [] => (0, Vec::new()),
             [change] => state.tell_one(change, previous, &mut wakes),
             changes => state.tell_many(revision, changes, previous, &mut wakes),
@@ -318,6 +326,7 @@ impl Hub {
         for watcher in &behind {
             state.fall_behind(*watcher, revision);
         }
+        state.recent.push(revision, changes);
         drop(guard);
         self.events_sent.fetch_add(sent, Ordering::Relaxed);
         wakes.wake();
@@ -330,6 +339,7 @@ impl Hub {
         let state = &mut *self.state.lock();
         let told = state.revision;
         state.revision = revision;
+        state.recent.clear();
         let ids: Vec<_> = state.watchers.keys().copied().collect();
         for id in ids {
             let watcher = &state.watchers[&id];
@@ -360,6 +370,12 @@ impl Hub {
             streams: state.streams.len(),
             events_sent: self.events_sent.load(Ordering::Relaxed),
             pending: pending.filter_map(|n| u64::try_from(n).ok()).sum(),
+            bytes: state
+                .streams
+                .values()
+                .map(|s| s.queue.bytes())
+                .sum::<usize>()
+                + state.recent.bytes(),
         }
     }
 }

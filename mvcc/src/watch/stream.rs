@@ -75,6 +75,11 @@ impl StreamQueue {
         }
     }
 
+    /// Bytes that wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.state.lock().bytes
+    }
+
     /// Tells the consumer that the queue is not empty any more. Not to be called under a lock.
     pub(super) fn wake(&self) {
         (self.wake)();

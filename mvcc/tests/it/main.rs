@@ -11,6 +11,7 @@ mod etcd_model;
 mod golden;
 mod model;
 mod watch;
+mod watch_crowd;
 mod watch_model;
 
 mod kv;

@@ -330,6 +330,7 @@ fn a_consumer_that_stops_draining_costs_a_bounded_queue_and_loses_nothing() {
     let options = StoreOptions {
         watch: WatchLimits {
             queue_bytes: 1000,
+            recent_bytes: 500,
             catch_up_revisions: 2,
             catch_up_bytes: 300,
             catch_up_watchers: 1,

@@ -190,6 +190,8 @@ fn run(steps: Vec<Step>) {
     let options = StoreOptions {
         watch: WatchLimits {
             queue_bytes: 400,
+            // A few transactions: some laggards are served from memory, some from the backend.
+            recent_bytes: 700,
             catch_up_revisions: 4,
             catch_up_bytes: 150,
             catch_up_watchers: 3,
