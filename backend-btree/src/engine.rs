@@ -29,7 +29,7 @@ use crate::export::FileExport;
 use crate::freelist::{FreeList, Run};
 use crate::mmap::Map;
 use crate::open::open;
-use crate::options::BtreeOptions;
+use crate::options::{BtreeOptions, FreelistType};
 use crate::out::Out;
 use crate::page::Pages;
 use crate::readers::{Registry, State};
@@ -106,7 +106,7 @@ impl BtreeEngine {
         if !options.read_only {
             (free, freelist_page) = match sidecar::take(&fs, path, &options, &meta, &pages)? {
                 Some(free) => (free, None),
-                None => find_free_pages(&pages, &meta)?,
+                None => find_free_pages(&pages, &meta, options.freelist_type)?,
             };
         }
         let state = State::new(meta, pages, free.free_pages());
@@ -351,7 +351,11 @@ fn make_source(
 
 /// Walks the tree: what it does not reach is free. A persisted list is not believed, but its own pages
 /// are in use until the next commit lets go of them.
-fn find_free_pages(pages: &Pages, meta: &Meta) -> Result<(FreeList, Option<Run>)> {
+fn find_free_pages(
+    pages: &Pages,
+    meta: &Meta,
+    kind: FreelistType,
+) -> Result<(FreeList, Option<Run>)> {
     let mut seen = PageSet::new(meta.high_water);
     let list = match meta.freelist {
         NO_FREELIST => None,
@@ -361,10 +365,7 @@ fn find_free_pages(pages: &Pages, meta: &Meta) -> Result<(FreeList, Option<Run>)
         claim(pages, &mut seen, run)?;
     }
     each_run(pages, meta.root, &mut |run| claim(pages, &mut seen, run))?;
-    let mut free = FreeList::default();
-    seen.gaps()
-        .into_iter()
-        .for_each(|run| free.release_run(run));
+    let free = FreeList::new(kind, seen.gaps().into_iter());
     Ok((free, list))
 }
 

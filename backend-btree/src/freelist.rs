@@ -3,11 +3,13 @@
 //! Owned by the writer.
 //!
 //! # Invariants
-//! 1. Runs do not overlap or touch; `by_size` mirrors `runs`.
+//! 1. Runs do not overlap or touch; `by_size`, if there is one, mirrors `runs`.
 //! 2. A page freed by commit `f` and written by commit `a` is handed out again only when no reader of a
 //!    commit `r` with `a <= r < f` is left. The writer calls `release` with the readers that are open
 //!    after the newest state was published; later readers read `f` or newer.
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::options::FreelistType;
 
 #[cfg(test)]
 mod tests;
@@ -35,7 +37,8 @@ struct Pending {
 #[derive(Debug, Default)]
 pub(crate) struct FreeList {
     runs: BTreeMap<u64, u64>,
-    by_size: BTreeSet<(u64, u64)>,
+    /// `(length, start)` of every run; `None` saves the memory and rows are looked for.
+    by_size: Option<BTreeSet<(u64, u64)>>,
     free: u64,
     /// Freed by the newest commit and not looked at yet.
     fresh: Vec<Pending>,
@@ -49,6 +52,34 @@ pub(crate) struct FreeList {
 }
 
 impl FreeList {
+    /// A list of these runs, which must not overlap or touch.
+    pub(crate) fn new(kind: FreelistType, runs: impl Iterator<Item = Run> + Clone) -> Self {
+        // Collected at once: a tree built from sorted elements costs a fraction of insertions.
+        let by_size = match kind {
+            FreelistType::Map => Some(runs.clone().map(|r| (r.len, r.start)).collect()),
+            FreelistType::Array => None,
+        };
+        Self {
+            free: runs.clone().map(|r| r.len).sum(),
+            runs: runs.map(|r| (r.start, r.len)).collect(),
+            by_size,
+            ..Self::default()
+        }
+    }
+
+    /// Where a row of pages is taken from: the smallest run that fits, or the lowest.
+    fn row(&self, len: u64) -> Option<Run> {
+        let found = match &self.by_size {
+            Some(by_size) => by_size.range((len, 0)..).next().map(|(l, s)| (*s, *l)),
+            None => self
+                .runs
+                .iter()
+                .map(|(s, l)| (*s, *l))
+                .find(|(_, l)| *l >= len),
+        };
+        found.map(|(start, len)| Run { start, len })
+    }
+
     pub(crate) fn free_pages(&self) -> u64 {
         self.free
     }
@@ -58,21 +89,19 @@ impl FreeList {
     }
 
     /// Takes `len` pages in a row: single pages from the lowest place, longer rows from the smallest
-    /// run that fits.
+    /// run that fits (or, without an index of sizes, from the lowest).
     pub(crate) fn allocate(&mut self, len: u64) -> Option<u64> {
-        let (start, have) = if len == 1 {
-            self.runs.first_key_value().map(|(s, l)| (*s, *l))?
+        let run = if len == 1 {
+            let (start, len) = self.runs.first_key_value().map(|(s, l)| (*s, *l))?;
+            Run { start, len }
         } else {
-            self.by_size
-                .range((len, 0)..)
-                .next()
-                .map(|(l, s)| (*s, *l))?
+            self.row(len)?
         };
-        self.cut(start, have);
-        if have > len {
-            self.put(start + len, have - len);
+        self.cut(run.start, run.len);
+        if run.len > len {
+            self.put(run.start + len, run.len - len);
         }
-        Some(start)
+        Some(run.start)
     }
 
     /// Whether a row of `len` pages that ends at or before `below` is free.
@@ -80,8 +109,7 @@ impl FreeList {
         if len == 1 {
             return self.runs.first_key_value().is_some_and(|(s, _)| *s < below);
         }
-        let best = self.by_size.range((len, 0)..).next();
-        best.is_some_and(|(_, start)| start + len <= below)
+        self.row(len).is_some_and(|run| run.start + len <= below)
     }
 
     /// The free run a page lies in.
@@ -113,13 +141,17 @@ impl FreeList {
 
     fn put(&mut self, start: u64, len: u64) {
         self.runs.insert(start, len);
-        self.by_size.insert((len, start));
+        if let Some(by_size) = &mut self.by_size {
+            by_size.insert((len, start));
+        }
         self.free += len;
     }
 
     fn cut(&mut self, start: u64, len: u64) {
         self.runs.remove(&start);
-        self.by_size.remove(&(len, start));
+        if let Some(by_size) = &mut self.by_size {
+            by_size.remove(&(len, start));
+        }
         self.free -= len;
     }
 
@@ -180,7 +212,7 @@ impl FreeList {
     }
 
     /// The free runs, ascending.
-    pub(crate) fn runs(&self) -> impl Iterator<Item = Run> {
+    pub(crate) fn runs(&self) -> impl Iterator<Item = Run> + Clone {
         self.runs.iter().map(|(start, len)| Run {
             start: *start,
             len: *len,

@@ -52,5 +52,5 @@ mod walk;
 pub use check::CheckReport;
 pub use dump::{LeafValue, PageContent, PageDump, PageInfo, PageKind, TreePage};
 pub use engine::BtreeEngine;
-pub use options::BtreeOptions;
+pub use options::{BtreeOptions, FreelistType};
 pub use snapshot::{BtreeSnapshot, Element};

@@ -1,6 +1,18 @@
 //! How a file is opened and written.
 use std::time::Duration;
 
+/// How the free pages are kept in memory. The file is the same with either.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FreelistType {
+    /// Runs of free pages in order, and an index by length: a row of pages comes from the smallest run
+    /// that fits, found at once.
+    #[default]
+    Map,
+    /// Only the runs in order, in half of the memory: a row of pages comes from the lowest run that
+    /// fits, found by looking at one after the other.
+    Array,
+}
+
 /// Options of [`BtreeEngine::open`](crate::BtreeEngine::open).
 #[derive(Clone, Debug)]
 pub struct BtreeOptions {
@@ -22,6 +34,8 @@ pub struct BtreeOptions {
     /// Write the list of free pages with every commit. etcd does not, and neither do we: the list is
     /// found again by walking the tree.
     pub freelist_sync: bool,
+    /// How free pages are kept in memory.
+    pub freelist_type: FreelistType,
     /// How long to wait for another process to unlock the file before giving up with `Locked`.
     pub lock_wait: Duration,
     /// By how much the file grows at a time at most; below, by a thirty-second of its length, and small
@@ -46,6 +60,7 @@ impl Default for BtreeOptions {
             read_only: false,
             initial_map_bytes: 64 << 20,
             freelist_sync: false,
+            freelist_type: FreelistType::Map,
             lock_wait: Duration::ZERO,
             grow_bytes: 16 << 20,
             move_pages_per_commit: 32,

@@ -3,17 +3,44 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::{FreeList, Run};
+use crate::options::FreelistType;
 
 fn run(start: u64, len: u64) -> Run {
     Run { start, len }
 }
 
 fn list(runs: &[Run]) -> FreeList {
-    let mut free = FreeList::default();
+    let mut free = FreeList::new(FreelistType::Map, std::iter::empty());
     for r in runs {
         free.release_run(*r);
     }
     free
+}
+
+#[test]
+fn without_an_index_of_sizes_rows_come_from_the_lowest_place() {
+    let runs = [run(5, 4), run(20, 2), run(30, 9)];
+    let mut free = FreeList::new(FreelistType::Array, runs.into_iter());
+    assert_eq!(free.free_pages(), 15);
+    assert!(free.fits_below(3, 9) && !free.fits_below(5, 34));
+    assert_eq!(free.allocate(2), Some(5));
+    assert_eq!(free.allocate(9), Some(30));
+    assert_eq!(free.allocate(1), Some(7));
+    assert_eq!(free.allocate(3), None);
+    free.release_run(run(9, 11));
+    assert_eq!(free.allocate(12), Some(8));
+}
+
+#[test]
+fn a_list_made_at_once_is_the_one_made_run_by_run() {
+    let runs: Vec<Run> = (0..500).map(|n| run(2 + n * 10, 1 + n * 7 % 9)).collect();
+    let mut at_once = FreeList::new(FreelistType::Map, runs.iter().copied());
+    let mut one_by_one = list(&runs);
+    assert_eq!(at_once.free_pages(), one_by_one.free_pages());
+    for n in 0..900 {
+        let len = 1 + n * 5 % 9;
+        assert_eq!(at_once.allocate(len), one_by_one.allocate(len));
+    }
 }
 
 #[test]
