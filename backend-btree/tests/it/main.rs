@@ -14,6 +14,7 @@ mod dump;
 mod golden;
 mod model;
 mod readers;
+mod shape;
 mod soak;
 mod space;
 mod write_behind;

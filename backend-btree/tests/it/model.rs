@@ -2,7 +2,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use varve_backend::{Batch, Bucket, Direction, Engine, KeyRange, MemoryEngine, Snapshot};
-use varve_backend_btree::BtreeOptions;
+use varve_backend_btree::{BtreeOptions, FreelistType};
 use varve_vfs::SimFs;
 
 use crate::common::{KEY, LEASE, META, Numbers, content, open, real, revision, small_pages};
@@ -119,7 +119,7 @@ fn random_commits_agree_with_the_model_through_pread() {
 }
 
 #[test]
-fn random_commits_agree_with_a_synced_freelist_and_with_a_sidecar() {
+fn random_commits_agree_with_every_kind_of_freelist() {
     let synced = BtreeOptions {
         freelist_sync: true,
         ..small_pages()
@@ -130,6 +130,11 @@ fn random_commits_agree_with_a_synced_freelist_and_with_a_sidecar() {
         ..small_pages()
     };
     (0..2).for_each(|seed| run(0x8888 + seed, 100, &sidecar));
+    let array = BtreeOptions {
+        freelist_type: FreelistType::Array,
+        ..sidecar
+    };
+    run(0x9999, 100, &array);
 }
 
 #[test]

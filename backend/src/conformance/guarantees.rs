@@ -141,6 +141,16 @@ fn visited(
     all
 }
 
+/// What `get_with` shows, which is what `get` returns.
+fn looked_at(snapshot: &dyn crate::Snapshot, key: &[u8]) -> Option<Bytes> {
+    let mut shown = Vec::new();
+    let mut look = |value: &[u8]| shown.push(Bytes::copy_from_slice(value));
+    let found = snapshot.get_with(A, key, &mut look).unwrap();
+    assert_eq!(shown.len(), usize::from(found), "shown once if it is there");
+    assert_eq!(shown.first(), snapshot.get(A, key).unwrap().as_ref());
+    shown.pop()
+}
+
 fn ordered(bed: &mut dyn TestBed) {
     let engine = bed.open();
     let mut numbers = Numbers(0x0123_4567);
@@ -158,6 +168,11 @@ fn ordered(bed: &mut dyn TestBed) {
     }
     engine.commit(&batch).unwrap();
     let snapshot = engine.snapshot().unwrap();
+    for (key, value) in &all {
+        assert_eq!(looked_at(&*snapshot, key).as_ref(), Some(value));
+        let longer = [&key[..], &[0]].concat();
+        assert_eq!(looked_at(&*snapshot, &longer), None);
+    }
     for round in 0..200 {
         let mut edge = || {
             let len = usize::try_from(numbers.below(5)).unwrap();

@@ -110,6 +110,11 @@ fn a_view_sees_what_ended_before_it_and_nothing_after() {
         assert_eq!(old.get(KEY, &b(2)).unwrap(), None);
         assert_eq!(new.get(KEY, &b(1)).unwrap(), None);
         assert_eq!(new.get(KEY, &b(2)).unwrap(), Some(b(2)));
+        let mut shown = None;
+        let mut look = |value: &[u8]| shown = Some(Bytes::copy_from_slice(value));
+        assert!(new.get_with(KEY, &b(2), &mut look).unwrap());
+        assert!(!new.get_with(KEY, &b(1), &mut look).unwrap());
+        assert_eq!(shown, Some(b(2)));
         // The same again with everything in the engine.
         backend.force_commit().unwrap();
     }

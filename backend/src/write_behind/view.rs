@@ -41,6 +41,27 @@ impl View {
         self.published.snapshot.get(bucket, key)
     }
 
+    /// Calls `look` with the value under a key, once, and returns `true`; `false` when the key or the
+    /// bucket is missing. Cheaper than [`get`](Self::get) for those who do not keep the value.
+    pub fn get_with(
+        &self,
+        bucket: Bucket,
+        key: &[u8],
+        look: &mut dyn FnMut(&[u8]),
+    ) -> Result<bool> {
+        for layer in &self.published.layers {
+            match layer.get(bucket, key, self.seq) {
+                Some(Op::Put(value)) => {
+                    look(&value);
+                    return Ok(true);
+                }
+                Some(Op::Delete) => return Ok(false),
+                None => {}
+            }
+        }
+        self.published.snapshot.get_with(bucket, key, look)
+    }
+
     /// The values under several keys, each as [`get`](Self::get) would find it. A batch that is not yet
     /// committed is asked once for all of them, which matters beside a busy writer.
     pub fn get_many<K: AsRef<[u8]>>(
