@@ -39,6 +39,7 @@ mod metrics;
 mod peers;
 mod pipeline;
 mod probing;
+mod received;
 mod respond;
 mod snapshot;
 mod status;
@@ -48,7 +49,9 @@ mod url;
 mod version;
 
 pub use client::PeerClient;
-pub use codec::DecodeError;
+pub use codec::{
+    AppendDecoder, AppendEncoder, DecodeError, Frame, MessageDecoder, Output, encode_message,
+};
 pub use config::{PeerConfig, PeerTimings};
 pub use deadline::DeadlineIo;
 pub use error::PeerError;

@@ -4,9 +4,9 @@
 //! own, and by the server for the small endpoints of the peer URL. Runs on tokio tasks.
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{Request, Response, Uri, header};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -23,6 +23,9 @@ use super::url::PeerUrl;
 
 /// Most bytes of an answer; the longest are lists of members.
 const MAX_ANSWER_BYTES: usize = 16 << 20;
+
+/// How long each piece of a refusal's text is waited for.
+const REFUSAL_PATIENCE: Duration = Duration::from_millis(500);
 
 /// A connection that hyper drives.
 pub(crate) type Driver = Connection<TokioIo<DeadlineIo<Box<dyn Io>>>, PeerBody>;
@@ -196,22 +199,35 @@ impl Drop for Link {
     }
 }
 
-/// Reads an answer's body.
+/// Reads an answer's body. Of a refusal, as much as comes soon: etcd 3.6 leaves the connection hanging
+/// after some of them.
 pub(crate) async fn read_answer(
     url: &PeerUrl,
     response: Response<Incoming>,
 ) -> Result<Response<Bytes>, PeerError> {
-    let (parts, body) = response.into_parts();
-    let status = parts.status;
-    match Limited::new(body, MAX_ANSWER_BYTES).collect().await {
-        Ok(body) => Ok(Response::from_parts(parts, body.to_bytes())),
-        Err(error) => match error.downcast::<hyper::Error>() {
-            Ok(error) => Err(failed(url, *error)),
-            Err(error) => Err(PeerError::Status {
+    let (parts, mut incoming) = response.into_parts();
+    let refused = !parts.status.is_success();
+    let mut body = BytesMut::new();
+    loop {
+        let frame = if refused {
+            let soon = tokio::time::timeout(REFUSAL_PATIENCE, incoming.frame()).await;
+            soon.unwrap_or(None)
+        } else {
+            incoming.frame().await
+        };
+        match frame {
+            None => break,
+            Some(Ok(frame)) => body.extend_from_slice(&frame.into_data().unwrap_or_default()),
+            Some(Err(_)) if refused => break,
+            Some(Err(source)) => return Err(failed(url, source)),
+        }
+        if body.len() > MAX_ANSWER_BYTES {
+            return Err(PeerError::Status {
                 url: url.to_string(),
-                status,
-                body: error.to_string(),
-            }),
-        },
+                status: parts.status,
+                body: format!("more than {MAX_ANSWER_BYTES} bytes"),
+            });
+        }
     }
+    Ok(Response::from_parts(parts, body.freeze()))
 }

@@ -5,7 +5,7 @@
 //! `server/etcdserver/api/rafthttp/{msg_codec,msgappv2_codec}.go`, read for the layout only.
 //!
 //! # Layout
-//! Message stream ([`message`]): `u64be length`, then a `raftpb.Message`. Append stream ([`append`]), by
+//! Message stream ([`MessageDecoder`]): `u64be length`, then a `raftpb.Message`. Append stream ([`AppendDecoder`]), by
 //! its first byte:
 //!
 //! | kind | rest |
@@ -18,13 +18,16 @@
 //! 1. What is decoded was received in full: no claim of a length allocates anything.
 //! 2. What is encoded decodes in every release of etcd 3: fields in ascending order, scalars written even
 //!    when zero, as etcd up to 3.6 writes them. A peer that cannot decode a frame **panics**.
-pub(crate) mod append;
+mod append;
 mod input;
-pub(crate) mod message;
+mod message;
 mod output;
 mod wire;
 
-pub(crate) use output::Output;
+pub use append::{AppendDecoder, AppendEncoder};
+pub(crate) use message::encode_heartbeat;
+pub use message::{MessageDecoder, encode_message};
+pub use output::Output;
 
 use varve_proto::raftpb::Message;
 
@@ -33,7 +36,7 @@ pub(crate) const MAX_MESSAGE_BYTES: u64 = 512 << 20;
 
 /// What a stream carries.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Frame {
+pub enum Frame {
     /// The link lives; raft hears nothing of it.
     Heartbeat,
     /// A message for raft.

@@ -9,8 +9,8 @@ use tokio::time::{Instant, Sleep};
 
 /// Wraps a connection so that a read or write that waits longer than its limit fails with `TimedOut`.
 ///
-/// etcd sets such deadlines (5 s) on both ends of every connection between members: a link that says
-/// nothing is dead. The server's peer listener wraps what it accepts.
+/// A link between members that takes or says nothing for 5 s is dead. The server's peer listener limits
+/// the writes of what it accepts, but not the reads: whoever opened a stream has nothing more to say.
 #[derive(Debug)]
 pub struct DeadlineIo<T> {
     inner: T,

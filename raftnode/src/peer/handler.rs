@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Empty, Full, Limited};
+use http_body_util::{BodyExt as _, Empty, Full};
 use varve_proto::prost::Message as _;
 use varve_proto::raftpb::Message;
 
@@ -18,6 +18,7 @@ use super::headers::{PEER_URLS, RAFT_TO, peer_urls, sender, text};
 use super::host::ReceiveError;
 use super::metrics::count;
 use super::peers::Peers;
+use super::received::ReceivedBody;
 use super::snapshot::{self, ReceiveFailure};
 use super::stream::StreamKind;
 use super::{Hex, probing, respond};
@@ -42,12 +43,13 @@ impl Peers {
     /// from, for the figures.
     ///
     /// The answer to a stream's request ends when the member goes or [`stop`](Self::stop) is called: the
-    /// server must not limit how long it takes. The connection's single reads and writes should have a
-    /// deadline, see [`DeadlineIo`](super::DeadlineIo).
+    /// server must limit neither how long it takes nor how long the connection's reads wait meanwhile.
+    /// Writes should have a deadline ([`DeadlineIo`](super::DeadlineIo)), so that a stream whose receiver
+    /// hangs is given up. Bodies are read with a limit on the wait for each piece.
     pub async fn handle<B>(&self, request: Request<B>, remote: Option<IpAddr>) -> Response<PeerBody>
     where
         B: Body<Data = Bytes> + Unpin,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + std::fmt::Display,
+        B::Error: std::fmt::Display,
     {
         match request.uri().path() {
             "/raft" => self.pipeline(request, remote).await,
@@ -60,8 +62,8 @@ impl Peers {
 
     async fn pipeline<B>(&self, request: Request<B>, remote: Option<IpAddr>) -> Response<PeerBody>
     where
-        B: Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: std::fmt::Display,
     {
         if request.method() != Method::POST {
             return respond::method_not_allowed("POST");
@@ -79,17 +81,17 @@ impl Peers {
 
     async fn message<B>(&self, body: B, remote: Option<IpAddr>) -> Response<PeerBody>
     where
-        B: Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: std::fmt::Display,
     {
         let refuse = |text: &str, error: &dyn std::fmt::Display| {
             tracing::warn!(local_member_id = %Hex(self.identity().local_id), %error, "{text}");
             self.metrics().receive_failed(address(remote));
             respond::error(StatusCode::BAD_REQUEST, text)
         };
-        let limit = usize::try_from(MAX_MESSAGE_BYTES).unwrap_or(usize::MAX);
-        let bytes = match Limited::new(body, limit).collect().await {
-            Ok(body) => body.to_bytes(),
+        let body = ReceivedBody::new(body, self.timings().read);
+        let bytes = match body.whole(MAX_MESSAGE_BYTES).await {
+            Ok(bytes) => bytes,
             Err(error) => return refuse("error reading raft message", &error),
         };
         let len = bytes.len();
@@ -150,6 +152,7 @@ impl Peers {
     {
         let began = Instant::now();
         let mut under_way = None;
+        let body = ReceivedBody::new(body, self.timings().read);
         let received = snapshot::receive(body, self.snapshotter(), |message, index| {
             tracing::info!(
                 local_member_id = %Hex(self.identity().local_id),

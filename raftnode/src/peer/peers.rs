@@ -381,6 +381,10 @@ impl Peers {
         &self.inner.identity
     }
 
+    pub(crate) fn timings(&self) -> &PeerTimings {
+        &self.inner.timings
+    }
+
     pub(crate) fn metrics(&self) -> &PeerMetrics {
         &self.inner.metrics
     }

@@ -11,7 +11,7 @@ use std::fmt;
 
 use varve_proto::raftpb::Message;
 
-use super::codec::{Output, append, message};
+use super::codec::{AppendEncoder, Output, encode_heartbeat, encode_message};
 
 /// Which messages a stream carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,14 +44,14 @@ impl fmt::Display for StreamKind {
 /// The encoder of one connection.
 #[derive(Debug)]
 enum Encoder {
-    Append(append::Encoder),
+    Append(AppendEncoder),
     Message,
 }
 
 impl Encoder {
     fn new(kind: StreamKind) -> Self {
         match kind {
-            StreamKind::Append => Self::Append(append::Encoder::default()),
+            StreamKind::Append => Self::Append(AppendEncoder::default()),
             StreamKind::Message => Self::Message,
         }
     }
@@ -59,14 +59,14 @@ impl Encoder {
     fn encode(&mut self, message: &Message, out: &mut Output) {
         match self {
             Self::Append(encoder) => encoder.encode(message, out),
-            Self::Message => message::encode(message, out),
+            Self::Message => encode_message(message, out),
         }
     }
 
     fn encode_heartbeat(&self, out: &mut Output) {
         match self {
-            Self::Append(_) => append::Encoder::encode_heartbeat(out),
-            Self::Message => message::encode_heartbeat(out),
+            Self::Append(_) => AppendEncoder::encode_heartbeat(out),
+            Self::Message => encode_heartbeat(out),
         }
     }
 }

@@ -10,4 +10,5 @@
 mod cluster;
 mod counter;
 mod crash;
+mod peer;
 mod single;

@@ -53,15 +53,15 @@ impl Position {
     }
 }
 
-/// Encodes the appends of one connection.
+/// Encodes the appends of one connection (etcd: msgappv2).
 #[derive(Debug, Default)]
-pub(crate) struct Encoder {
+pub struct AppendEncoder {
     at: Position,
 }
 
-impl Encoder {
+impl AppendEncoder {
     /// Appends a `MsgApp`.
-    pub(crate) fn encode(&mut self, message: &Message, out: &mut Output) {
+    pub fn encode(&mut self, message: &Message, out: &mut Output) {
         if self.at.is_continued_by(message) {
             out.put_u8(ENTRIES);
             out.put_u64(message.entries.len() as u64);
@@ -80,14 +80,14 @@ impl Encoder {
     }
 
     /// Appends a sign of life.
-    pub(crate) fn encode_heartbeat(out: &mut Output) {
+    pub fn encode_heartbeat(out: &mut Output) {
         out.put_u8(HEARTBEAT);
     }
 }
 
-/// Decodes the appends of one connection.
+/// Decodes the appends of one connection (etcd: msgappv2).
 #[derive(Debug)]
-pub(crate) struct Decoder {
+pub struct AppendDecoder {
     input: Input,
     local: u64,
     remote: u64,
@@ -117,9 +117,9 @@ struct Entries {
     bytes: u64,
 }
 
-impl Decoder {
+impl AppendDecoder {
     /// Decodes what the member `remote` sends to this one, `local`: the short form names neither.
-    pub(crate) fn new(local: u64, remote: u64) -> Self {
+    pub fn new(local: u64, remote: u64) -> Self {
         Self {
             input: Input::default(),
             local,
@@ -129,12 +129,13 @@ impl Decoder {
         }
     }
 
-    pub(crate) fn push(&mut self, piece: Bytes) {
+    /// More of the stream has come.
+    pub fn push(&mut self, piece: Bytes) {
         self.input.push(piece);
     }
 
     /// The next frame, once it is there in full.
-    pub(crate) fn next(&mut self) -> Result<Option<Frame>, DecodeError> {
+    pub fn decode(&mut self) -> Result<Option<Frame>, DecodeError> {
         loop {
             let state = std::mem::replace(&mut self.state, State::Kind);
             match self.step(state)? {

@@ -7,8 +7,8 @@ use super::input::Input;
 use super::output::Output;
 use super::{DecodeError, Frame, MAX_MESSAGE_BYTES, wire};
 
-/// Appends a message.
-pub(crate) fn encode(message: &Message, out: &mut Output) {
+/// Appends a message of a message stream.
+pub fn encode_message(message: &Message, out: &mut Output) {
     out.put_u64(wire::message_len(message) as u64);
     wire::put_message(message, out);
 }
@@ -19,27 +19,27 @@ pub(crate) fn encode_heartbeat(out: &mut Output) {
         r#type: MessageType::MsgHeartbeat.into(),
         ..Message::default()
     };
-    encode(&heartbeat, out);
+    encode_message(&heartbeat, out);
 }
 
 /// Takes messages out of received bytes.
 #[derive(Debug)]
-pub(crate) struct Decoder {
+pub struct MessageDecoder {
     input: Input,
     limit: u64,
     /// Length of the message that comes next, once known.
     len: Option<usize>,
 }
 
-impl Default for Decoder {
+impl Default for MessageDecoder {
     fn default() -> Self {
         Self::with_limit(MAX_MESSAGE_BYTES)
     }
 }
 
-impl Decoder {
+impl MessageDecoder {
     /// A decoder that takes messages of at most `limit` bytes.
-    pub(crate) fn with_limit(limit: u64) -> Self {
+    pub fn with_limit(limit: u64) -> Self {
         Self {
             input: Input::default(),
             limit,
@@ -47,13 +47,14 @@ impl Decoder {
         }
     }
 
-    pub(crate) fn push(&mut self, piece: Bytes) {
+    /// More of the stream has come.
+    pub fn push(&mut self, piece: Bytes) {
         self.input.push(piece);
     }
 
     /// The next message, once it is there in full.
-    pub(crate) fn next(&mut self) -> Result<Option<Frame>, DecodeError> {
-        Ok(self.next_message()?.map(|message| {
+    pub fn decode(&mut self) -> Result<Option<Frame>, DecodeError> {
+        Ok(self.decode_message()?.map(|message| {
             if is_heartbeat(&message) {
                 Frame::Heartbeat
             } else {
@@ -63,7 +64,7 @@ impl Decoder {
     }
 
     /// The next message, whatever it is.
-    pub(crate) fn next_message(&mut self) -> Result<Option<Message>, DecodeError> {
+    pub fn decode_message(&mut self) -> Result<Option<Message>, DecodeError> {
         let len = match self.len {
             Some(len) => len,
             None => match self.input.take_len("message", self.limit)? {
@@ -85,7 +86,7 @@ impl Decoder {
     }
 
     /// What was received behind the last message that was taken out.
-    pub(crate) fn into_rest(mut self) -> Vec<Bytes> {
+    pub fn into_rest(mut self) -> Vec<Bytes> {
         self.input.take_rest()
     }
 }

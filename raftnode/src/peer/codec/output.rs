@@ -9,7 +9,7 @@ const SHARE_BYTES: usize = 8 << 10;
 
 /// A queue of pieces to send.
 #[derive(Debug, Default)]
-pub(crate) struct Output {
+pub struct Output {
     pieces: VecDeque<Bytes>,
     /// What comes after `pieces`.
     tail: BytesMut,
@@ -18,12 +18,17 @@ pub(crate) struct Output {
 
 impl Output {
     /// Bytes that wait.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.len
     }
 
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// Takes the next piece.
-    pub(crate) fn pop(&mut self) -> Option<Bytes> {
+    pub fn pop(&mut self) -> Option<Bytes> {
         let piece = match self.pieces.pop_front() {
             Some(piece) => piece,
             None if self.tail.is_empty() => return None,

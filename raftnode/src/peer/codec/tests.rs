@@ -5,7 +5,10 @@ use varve_proto::raftpb::{
     ConfState, Entry, EntryType, Message, MessageType, Snapshot, SnapshotMetadata,
 };
 
-use super::{DecodeError, Frame, Output, append, message, wire};
+use super::{
+    AppendDecoder, AppendEncoder, DecodeError, Frame, MessageDecoder, Output, encode_heartbeat,
+    encode_message, wire,
+};
 
 const LOCAL: u64 = 0x8e9e_05c5_2164_694d;
 const REMOTE: u64 = 0xfd42_2379_fda5_0e48;
@@ -55,11 +58,11 @@ fn appends() -> Vec<Message> {
 }
 
 fn encode_appends(messages: &[Message]) -> Vec<u8> {
-    let mut encoder = append::Encoder::default();
+    let mut encoder = AppendEncoder::default();
     let mut out = Output::default();
     for message in messages {
         encoder.encode(message, &mut out);
-        append::Encoder::encode_heartbeat(&mut out);
+        AppendEncoder::encode_heartbeat(&mut out);
     }
     bytes_of(out)
 }
@@ -67,8 +70,8 @@ fn encode_appends(messages: &[Message]) -> Vec<u8> {
 fn encode_messages(messages: &[Message]) -> Vec<u8> {
     let mut out = Output::default();
     for m in messages {
-        message::encode(m, &mut out);
-        message::encode_heartbeat(&mut out);
+        encode_message(m, &mut out);
+        encode_heartbeat(&mut out);
     }
     bytes_of(out)
 }
@@ -92,27 +95,27 @@ fn decode(
 }
 
 fn decode_appends(bytes: &[u8], piece: usize) -> Result<Vec<Message>, DecodeError> {
-    let mut decoder = append::Decoder::new(REMOTE, LOCAL);
+    let mut decoder = AppendDecoder::new(REMOTE, LOCAL);
     decode(
         bytes.chunks(piece).map(Bytes::copy_from_slice),
         &mut |piece| {
             if let Some(piece) = piece {
                 decoder.push(piece);
             }
-            decoder.next()
+            decoder.decode()
         },
     )
 }
 
 fn decode_messages(bytes: &[u8], piece: usize) -> Result<Vec<Message>, DecodeError> {
-    let mut decoder = message::Decoder::default();
+    let mut decoder = MessageDecoder::default();
     decode(
         bytes.chunks(piece).map(Bytes::copy_from_slice),
         &mut |piece| {
             if let Some(piece) = piece {
                 decoder.push(piece);
             }
-            decoder.next()
+            decoder.decode()
         },
     )
 }
@@ -227,7 +230,7 @@ proptest! {
 #[test]
 fn appends_are_written_as_the_protocol_shows() {
     let messages = appends();
-    let mut encoder = append::Encoder::default();
+    let mut encoder = AppendEncoder::default();
     let encoded: Vec<Vec<u8>> = messages
         .iter()
         .map(|m| {
@@ -270,7 +273,7 @@ fn appends_are_written_as_the_protocol_shows() {
     assert_eq!(encoded[4][0], 1, "and then the stream goes on");
 
     let mut heartbeat = Output::default();
-    append::Encoder::encode_heartbeat(&mut heartbeat);
+    AppendEncoder::encode_heartbeat(&mut heartbeat);
     assert_eq!(bytes_of(heartbeat), [0]);
 }
 
@@ -278,7 +281,7 @@ fn appends_are_written_as_the_protocol_shows() {
 fn messages_are_written_as_the_protocol_shows() {
     // What etcd 3.6 writes: every scalar, also when zero.
     let mut out = Output::default();
-    message::encode_heartbeat(&mut out);
+    encode_heartbeat(&mut out);
     let body = [
         8, 8, 16, 0, 24, 0, 32, 0, 40, 0, 48, 0, 64, 0, 80, 0, 88, 0, 104, 0,
     ];
@@ -298,10 +301,10 @@ fn heartbeats_of_every_release_are_known() {
     ];
     let of_3_5 = [&[0, 0, 0, 0, 0, 0, 0, 30][..], &body].concat();
     for bytes in [&of_3_7[..], &of_3_5] {
-        let mut decoder = message::Decoder::default();
+        let mut decoder = MessageDecoder::default();
         decoder.push(Bytes::copy_from_slice(bytes));
-        assert_eq!(decoder.next().unwrap(), Some(Frame::Heartbeat));
-        assert_eq!(decoder.next().unwrap(), None);
+        assert_eq!(decoder.decode().unwrap(), Some(Frame::Heartbeat));
+        assert_eq!(decoder.decode().unwrap(), None);
     }
     // One of raft's has ids.
     let of_raft = Message {
@@ -311,7 +314,7 @@ fn heartbeats_of_every_release_are_known() {
         ..Message::default()
     };
     let mut out = Output::default();
-    message::encode(&of_raft, &mut out);
+    encode_message(&of_raft, &mut out);
     assert_eq!(decode_messages(&bytes_of(out), 100).unwrap(), [of_raft]);
 }
 
@@ -404,7 +407,7 @@ fn an_append_stream_carries_appends_only() {
         r#type: MessageType::MsgVote.into(),
         ..Message::default()
     };
-    let mut encoder = append::Encoder::default();
+    let mut encoder = AppendEncoder::default();
     let mut out = Output::default();
     encoder.encode(&Message { term: 1, ..vote }, &mut out);
     let error = decode_appends(&bytes_of(out), 100).unwrap_err();
@@ -428,15 +431,15 @@ fn large_values_are_shared_not_copied() {
         }],
     );
     let mut out = Output::default();
-    append::Encoder::default().encode(&message, &mut out);
+    AppendEncoder::default().encode(&message, &mut out);
     let pieces: Vec<Bytes> = std::iter::from_fn(|| out.pop()).collect();
     assert_eq!(pieces.len(), 3);
     assert_eq!(pieces[1].as_ptr(), value.as_ptr());
     // Nor is what arrives in one piece.
     let whole: Bytes = pieces.concat().into();
-    let mut decoder = append::Decoder::new(REMOTE, LOCAL);
+    let mut decoder = AppendDecoder::new(REMOTE, LOCAL);
     decoder.push(whole.clone());
-    let Some(Frame::Message(found)) = decoder.next().unwrap() else {
+    let Some(Frame::Message(found)) = decoder.decode().unwrap() else {
         panic!("no message");
     };
     let data = found.entries[0].data.clone().unwrap();

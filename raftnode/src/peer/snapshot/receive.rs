@@ -1,14 +1,16 @@
 //! Receiving a snapshot.
 //!
 //! The request's task reads the body; a thread that may block writes it, a few pieces behind.
+use std::fmt::Display;
+
 use bytes::Bytes;
 use http_body::Body;
-use http_body_util::BodyExt as _;
 use tokio::sync::mpsc;
 use varve_proto::raftpb::{Message, MessageType};
 use varve_snap::Snapshotter;
 
-use crate::peer::codec::message;
+use crate::peer::codec::MessageDecoder;
+use crate::peer::received::ReceivedBody;
 
 /// Most bytes of the message before the database (etcd 3.6): metadata, and the membership as JSON.
 const MAX_ENVELOPE_BYTES: u64 = 64 << 20;
@@ -37,15 +39,14 @@ pub(crate) enum ReceiveFailure {
 
 /// Reads a request's body: message, database. `began` is told of the message before the database comes.
 pub(crate) async fn receive<B>(
-    body: B,
+    mut body: ReceivedBody<B>,
     snapshotter: Snapshotter,
     began: impl FnOnce(&Message, u64),
 ) -> Result<Received, ReceiveFailure>
 where
     B: Body<Data = Bytes> + Unpin,
-    B::Error: std::fmt::Display,
+    B::Error: Display,
 {
-    let mut body = body;
     let (message, rest) = envelope(&mut body).await?;
     let from = message.from;
     let index = match &message.snapshot {
@@ -80,20 +81,17 @@ enum Piece {
 }
 
 /// The message, and what was read beyond it.
-async fn envelope<B>(body: &mut B) -> Result<(Message, Vec<Bytes>), ReceiveFailure>
+async fn envelope<B>(body: &mut ReceivedBody<B>) -> Result<(Message, Vec<Bytes>), ReceiveFailure>
 where
     B: Body<Data = Bytes> + Unpin,
-    B::Error: std::fmt::Display,
+    B::Error: Display,
 {
     let failed = |reason: String| ReceiveFailure::Envelope { reason };
-    let mut decoder = message::Decoder::with_limit(MAX_ENVELOPE_BYTES);
+    let mut decoder = MessageDecoder::with_limit(MAX_ENVELOPE_BYTES);
     loop {
-        match body.frame().await {
-            None => return Err(failed("unexpected EOF".to_owned())),
-            Some(Err(error)) => return Err(failed(error.to_string())),
-            Some(Ok(frame)) => decoder.push(frame.into_data().unwrap_or_default()),
-        }
-        match decoder.next_message() {
+        let piece = body.piece().await.map_err(failed)?;
+        decoder.push(piece.ok_or_else(|| failed("unexpected EOF".to_owned()))?);
+        match decoder.decode_message() {
             Ok(None) => {}
             Ok(Some(message)) => return Ok((message, decoder.into_rest())),
             Err(error) => return Err(failed(error.to_string())),
@@ -102,24 +100,20 @@ where
 }
 
 async fn forward<B>(
-    body: &mut B,
+    body: &mut ReceivedBody<B>,
     rest: Vec<Bytes>,
     pieces: &mpsc::Sender<Piece>,
 ) -> Result<(), String>
 where
     B: Body<Data = Bytes> + Unpin,
-    B::Error: std::fmt::Display,
+    B::Error: Display,
 {
     for piece in rest {
         if pieces.send(Piece::Data(piece)).await.is_err() {
             return Ok(());
         }
     }
-    while let Some(frame) = body.frame().await {
-        let piece = frame
-            .map_err(|e| e.to_string())?
-            .into_data()
-            .unwrap_or_default();
+    while let Some(piece) = body.piece().await? {
         // The writer gave up: its error says why.
         if pieces.send(Piece::Data(piece)).await.is_err() {
             return Ok(());

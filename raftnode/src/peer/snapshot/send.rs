@@ -17,7 +17,7 @@ use varve_proto::raftpb::Message;
 use super::PATH;
 use crate::peer::Hex;
 use crate::peer::client::PeerClient;
-use crate::peer::codec::{Output, message};
+use crate::peer::codec::{Output, encode_message};
 use crate::peer::error::PeerError;
 use crate::peer::headers::Identity;
 use crate::peer::metrics::count;
@@ -83,7 +83,7 @@ impl SnapshotSender {
         let link = Arc::clone(&outcome.link);
         let index = message.snapshot.as_ref().map_or(0, |s| s.metadata.index);
         let mut envelope = Output::default();
-        message::encode(&message, &mut envelope);
+        encode_message(&message, &mut envelope);
         let bytes = envelope.len() as u64 + state.len;
         tracing::info!(
             snapshot_index = index,

@@ -13,7 +13,7 @@ use varve_proto::raftpb::Message;
 use super::StreamKind;
 use crate::peer::Hex;
 use crate::peer::client::{Driver, PeerClient, address, failed, read_answer};
-use crate::peer::codec::{Frame, append, message};
+use crate::peer::codec::{AppendDecoder, Frame, MessageDecoder};
 use crate::peer::error::PeerError;
 use crate::peer::handler::empty;
 use crate::peer::headers::{
@@ -41,8 +41,8 @@ struct Open {
 }
 
 enum Decoder {
-    Append(append::Decoder),
-    Message(message::Decoder),
+    Append(AppendDecoder),
+    Message(MessageDecoder),
 }
 
 impl Decoder {
@@ -53,10 +53,10 @@ impl Decoder {
         }
     }
 
-    fn next(&mut self) -> Result<Option<Frame>, PeerError> {
+    fn decode(&mut self) -> Result<Option<Frame>, PeerError> {
         Ok(match self {
-            Self::Append(decoder) => decoder.next()?,
-            Self::Message(decoder) => decoder.next()?,
+            Self::Append(decoder) => decoder.decode()?,
+            Self::Message(decoder) => decoder.decode()?,
         })
     }
 }
@@ -188,9 +188,9 @@ impl StreamReader {
     async fn decode(&self, open: &mut Open) -> Result<std::convert::Infallible, PeerError> {
         let mut decoder = match self.kind {
             StreamKind::Append => {
-                Decoder::Append(append::Decoder::new(self.link.local_id, self.link.id))
+                Decoder::Append(AppendDecoder::new(self.link.local_id, self.link.id))
             }
-            StreamKind::Message => Decoder::Message(message::Decoder::default()),
+            StreamKind::Message => Decoder::Message(MessageDecoder::default()),
         };
         loop {
             let frame = open.drive.beside(open.body.frame()).await;
@@ -201,7 +201,7 @@ impl StreamReader {
             };
             count(&self.link.counters.received_bytes, piece.len());
             decoder.push(piece);
-            while let Some(frame) = decoder.next()? {
+            while let Some(frame) = decoder.decode()? {
                 if let Frame::Message(message) = frame {
                     self.hand_over(*message);
                 }
