@@ -55,6 +55,9 @@ struct RaftArgs {
     /// Lines of trace to print for a failing seed.
     #[arg(long, default_value_t = 60)]
     lines: usize,
+    /// Shorter plans to try for a failing seed.
+    #[arg(long, default_value_t = 1000)]
+    tries: usize,
     /// A mistake to switch on.
     #[cfg(feature = "seeded-bugs")]
     #[arg(long, value_enum)]
@@ -158,7 +161,7 @@ fn main() -> ExitCode {
         failed.len(),
         &failed[..failed.len().min(20)]
     );
-    if let Some(failure) = explain(*first, store, bugs, args.lines) {
+    if let Some(failure) = explain(*first, store, bugs, args.tries, args.lines) {
         println!("{failure}");
     }
     ExitCode::FAILURE

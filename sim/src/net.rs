@@ -41,6 +41,10 @@ pub struct Fate {
     pub second: Option<u64>,
 }
 
+/// Messages under way on one direction of a link at a time; more are lost, as where buffers are full.
+/// Answers that cause messages that cause answers would grow without bound where copies are made.
+const ROOM: u32 = 100;
+
 /// The links between members `1..=size`.
 #[derive(Debug)]
 pub struct Net {
@@ -49,6 +53,7 @@ pub struct Net {
     weather: Weather,
     cut: Vec<bool>,
     sent: Vec<u64>,
+    under_way: Vec<u32>,
 }
 
 impl Net {
@@ -61,6 +66,7 @@ impl Net {
             weather,
             cut: vec![false; links],
             sent: vec![0; links],
+            under_way: vec![0; links],
         }
     }
 
@@ -96,16 +102,19 @@ impl Net {
         self.cut.fill(false);
     }
 
-    /// Whether this direction of a link is cut now: asked once more when a message arrives.
-    pub fn is_cut(&self, from: u64, to: u64) -> bool {
-        self.cut[self.link(from, to)]
+    /// A copy of a message has reached the other end. False: the link was cut meanwhile.
+    pub fn arrive(&mut self, from: u64, to: u64) -> bool {
+        let link = self.link(from, to);
+        self.under_way[link] = self.under_way[link].saturating_sub(1);
+        !self.cut[link]
     }
 
-    /// Decides about the next message of a link.
+    /// Decides about the next message of a link. Each copy under way is to be reported by
+    /// [`Net::arrive`].
     pub fn send(&mut self, from: u64, to: u64) -> Fate {
         let link = self.link(from, to);
         self.sent[link] += 1;
-        if self.cut[link] {
+        if self.cut[link] || self.under_way[link] >= ROOM {
             return Fate::default();
         }
         let weather = self.weather;
@@ -120,6 +129,7 @@ impl Net {
         let stray = weather.delay.0 + (roll >> 24) % weather.stray_delay.max(1);
         let is_stray = part(10) < weather.stray;
         let is_double = part(20) < weather.duplicate;
+        self.under_way[link] += 1 + u32::from(is_double);
         Fate {
             first: Some(if is_stray { stray } else { usual }),
             // A copy of a message that came late is news to nobody; one that comes late is the point.

@@ -185,12 +185,15 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Plans tried when shrinking.
-const BUDGET: usize = 2000;
-
-/// Shrinks the plan of a failing seed, and keeps so many lines of its trace. `None` if the seed does not
-/// fail.
-pub fn explain(seed: u64, store: Option<StoreKind>, bugs: Bugs, lines: usize) -> Option<Failure> {
+/// Shrinks the plan of a failing seed, trying so many shorter ones, and keeps so many lines of its trace.
+/// `None` if the seed does not fail.
+pub fn explain(
+    seed: u64,
+    store: Option<StoreKind>,
+    bugs: Bugs,
+    tries: usize,
+    lines: usize,
+) -> Option<Failure> {
     let drawn = Plan::draw(seed, store);
     let property = run(&drawn, bugs, 0).violation?.property;
     let fails = |plan: &Plan| {
@@ -198,7 +201,7 @@ pub fn explain(seed: u64, store: Option<StoreKind>, bugs: Bugs, lines: usize) ->
             .violation
             .is_some_and(|violation| violation.property == property)
     };
-    let (actions, tried) = shrink(drawn.actions.clone(), BUDGET, |actions| {
+    let (actions, tried) = shrink(drawn.actions.clone(), tries, |actions| {
         fails(&Plan {
             actions: actions.to_vec(),
             ..drawn.clone()

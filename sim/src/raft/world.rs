@@ -227,7 +227,7 @@ impl<'a> World<'a> {
             message.entries.len() as u64,
             message.commit << 1 | u64::from(message.reject),
         ]);
-        let arrives = self.members[at(to)].running.is_some() && !self.net.is_cut(from, to);
+        let arrives = self.net.arrive(from, to) && self.members[at(to)].running.is_some();
         if self.trace.is_recording() {
             let lost = if arrives { "" } else { "(lost) " };
             let text = describe_message(&message, &|data: &[u8]| format!("{} bytes", data.len()));

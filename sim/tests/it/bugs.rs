@@ -5,6 +5,10 @@ use varve_sim::raft::{StoreKind, explain, run_seed};
 use varve_sim::{Bug, Bugs, Property};
 
 /// Looks for the bug in this many seeds, by one of these properties; then explains what it found.
+#[expect(
+    clippy::print_stdout,
+    reason = "what was found, for who asks with --nocapture"
+)]
 fn check(bug: Bug, seeds: u64, properties: &[Property]) {
     let bugs = Bugs::one(bug);
     let store = Some(StoreKind::Lean);
@@ -21,7 +25,7 @@ fn check(bug: Bug, seeds: u64, properties: &[Property]) {
     // The same schedule is sound without it.
     assert!(run_seed(seed, store, Bugs::default()).is_ok());
 
-    let failure = explain(seed, store, bugs, 40).expect("what fails once fails again");
+    let failure = explain(seed, store, bugs, 1000, 40).expect("what fails once fails again");
     assert_eq!(failure.violation.property, violation.property);
     assert!(failure.plan.actions.len() < failure.actions_before / 2);
     assert!(!failure.lines.is_empty() && failure.lines.len() <= 40);

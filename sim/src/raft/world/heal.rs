@@ -32,6 +32,9 @@ impl World<'_> {
     /// True: the members agree, and have everything.
     pub(super) fn look(&mut self, round: u64) -> Result<bool, Violation> {
         self.free_votes()?;
+        if round % 64 == 50 {
+            self.raise_term()?;
+        }
         if let Some(leader) = self.leader() {
             if self.has_agreed(leader)? {
                 return Ok(true);
@@ -68,6 +71,23 @@ impl World<'_> {
                 running.raw.forget_leader();
                 self.settle(id)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Without quorum checks and pre-votes nobody tells a leader that a member is in a later term, which
+    /// it then ignores for as long as it leads; and a learner cannot end that by an election. An operator
+    /// would.
+    fn raise_term(&mut self) -> Checked {
+        if self.plan.settings.check_quorum || self.plan.settings.pre_vote {
+            return Ok(());
+        }
+        for id in self.newest_config.1.voters.clone() {
+            if let Some(running) = self.running(id) {
+                // A node that stopped is noticed when it is settled.
+                drop(running.raw.campaign());
+            }
+            self.settle(id)?;
         }
         Ok(())
     }
