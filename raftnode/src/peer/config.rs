@@ -58,7 +58,7 @@ impl PeerTimings {
             read: Duration::from_secs(5),
             write: Duration::from_secs(5),
             redial: Duration::from_millis(100),
-            snapshot_answer: Duration::from_secs(120),
+            snapshot_answer: Duration::from_mins(2),
         }
     }
 

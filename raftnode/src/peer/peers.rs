@@ -150,18 +150,19 @@ impl Peer {
     fn send(&self, message: Message) {
         let is_append = message.r#type == i32::from(MessageType::MsgApp);
         let is_snapshot = message.r#type == i32::from(MessageType::MsgSnap);
-        let mut detached = message;
+        let mut message = Some(message);
         let streams = [is_append.then_some(&self.append), Some(&self.message)];
         // A snapshot that comes this way holds no database: too long for a stream all the same.
         let streams = streams.into_iter().flatten().filter(|_| !is_snapshot);
         for writer in streams {
-            match writer.send(detached) {
+            match writer.send(&mut message) {
                 Sent::Queued => return,
                 Sent::Full => return self.dropped(is_snapshot),
-                Sent::Detached(message) => detached = message,
+                Sent::Detached => {}
             }
         }
-        if !self.pipeline.send(detached) {
+        let posted = message.is_none_or(|message| self.pipeline.send(message));
+        if !posted {
             self.dropped(is_snapshot);
         }
     }

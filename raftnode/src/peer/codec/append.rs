@@ -112,7 +112,7 @@ enum State {
 struct Entries {
     /// How many are still to come.
     missing: u64,
-    entries: Vec<Entry>,
+    list: Vec<Entry>,
     /// Sum of their lengths.
     bytes: u64,
 }
@@ -178,7 +178,7 @@ impl AppendDecoder {
             State::Entry(mut entries, len) => match self.input.take(len) {
                 None => Step::Wait(State::Entry(entries, len)),
                 Some(bytes) => {
-                    entries.entries.push(self.entry(bytes)?);
+                    entries.list.push(self.entry(bytes)?);
                     entries.missing -= 1;
                     entries.bytes += len as u64;
                     Step::Go(State::EntryLen(entries))
@@ -186,7 +186,7 @@ impl AppendDecoder {
             },
             State::Commit(entries) => match self.input.take_u64() {
                 None => Step::Wait(State::Commit(entries)),
-                Some(commit) => Step::Done(self.append(entries.entries, commit)),
+                Some(commit) => Step::Done(self.append(entries.list, commit)),
             },
             State::MessageLen => match self.input.take_len("message", MAX_MESSAGE_BYTES)? {
                 None => Step::Wait(State::MessageLen),
@@ -209,7 +209,7 @@ impl AppendDecoder {
         }
         Ok(State::EntryLen(Entries {
             missing: count,
-            entries: Vec::new(),
+            list: Vec::new(),
             bytes: 0,
         }))
     }

@@ -36,13 +36,14 @@ const QUEUE_BYTES: usize = 128 << 20;
 const GATHER_BYTES: usize = 64 << 10;
 
 /// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sent {
     /// It waits to be written.
     Queued,
     /// Too much waits already; it was dropped.
     Full,
-    /// No receiver is attached; here it is back.
-    Detached(Message),
+    /// No receiver is attached; it is where it was.
+    Detached,
 }
 
 /// Where messages of one kind for one member go while it has a stream open.
@@ -77,28 +78,32 @@ impl StreamWriter {
         }
     }
 
-    /// Queues a message if there is a stream.
-    pub(crate) fn send(&self, message: Message) -> Sent {
+    /// Takes the message and queues it, if there is a stream.
+    pub(crate) fn send(&self, message: &mut Option<Message>) -> Sent {
         let mut attachment = self.attached.lock();
         let Some(attached) = &attachment.current else {
-            return Sent::Detached(message);
+            return Sent::Detached;
         };
-        let size = data_len(&message);
+        let Some(taken) = message.take() else {
+            return Sent::Queued;
+        };
+        let size = data_len(&taken);
         let waiting = attached.bytes.load(Ordering::Relaxed);
         if waiting > 0 && waiting + size > QUEUE_BYTES {
             return Sent::Full;
         }
         // Before it is in the queue, where the reader takes it off again.
         attached.bytes.fetch_add(size, Ordering::Relaxed);
-        match attached.queue.try_send(message) {
+        match attached.queue.try_send(taken) {
             Ok(()) => Sent::Queued,
             Err(mpsc::error::TrySendError::Full(_)) => {
                 attached.bytes.fetch_sub(size, Ordering::Relaxed);
                 Sent::Full
             }
-            Err(mpsc::error::TrySendError::Closed(message)) => {
+            Err(mpsc::error::TrySendError::Closed(back)) => {
+                *message = Some(back);
                 attachment.current = None;
-                Sent::Detached(message)
+                Sent::Detached
             }
         }
     }
@@ -223,7 +228,7 @@ impl Body for StreamBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = &mut *self;
-        if this.out.len() == 0 {
+        if this.out.is_empty() {
             let closed = Pin::new(&mut this.closed).poll(cx).is_ready();
             if closed || !this.gather(cx) {
                 this.ended = true;

@@ -85,7 +85,7 @@ fn check_revoked(path: &Path, chain: &[CertificateDer<'_>]) -> Result<(), TlsErr
     for certificate in chain {
         let identity = der::identity(certificate).ok_or(TlsError::Certificate)?;
         if revoked.contains(&identity.serial) {
-            let serial = identity.serial.iter().map(|b| format!("{b:02x}")).collect();
+            let serial = hex(&identity.serial);
             return Err(TlsError::Revoked { serial });
         }
     }
@@ -113,4 +113,13 @@ async fn check_address(identity: &Identity, remote: IpAddr) -> Result<(), TlsErr
         remote: remote.to_string(),
         names: identity.names.clone(),
     })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |half: u8| char::from(DIGITS[usize::from(half)]);
+    bytes
+        .iter()
+        .flat_map(|&b| [digit(b >> 4), digit(b & 15)])
+        .collect()
 }

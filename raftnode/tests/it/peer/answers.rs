@@ -152,7 +152,11 @@ async fn answers(asked: &Asked) -> Vec<String> {
             }
         }
         let answer = client
-            .request(&[asked.url.clone()], request, Duration::from_secs(30))
+            .request(
+                std::slice::from_ref(&asked.url),
+                request,
+                Duration::from_secs(30),
+            )
             .await
             .unwrap();
         let headers: Vec<String> = HEADERS
@@ -286,7 +290,11 @@ async fn real_members_answer_every_request_as_ours_do() {
         let mut request = Request::new(Bytes::new());
         *request.uri_mut() = "/members".parse().unwrap();
         let answer = client
-            .request(&[one_url.clone()], request, Duration::from_secs(5))
+            .request(
+                std::slice::from_ref(&one_url),
+                request,
+                Duration::from_secs(5),
+            )
             .await
             .unwrap();
         let id = answer.headers()["x-etcd-cluster-id"].to_str().unwrap();

@@ -1,6 +1,7 @@
 //! Real members of etcd for the tests of this folder.
 //!
 //! etcd 3.5.1 is found by `VARVE_ETCD_DIR`, a server of 3.6 by `VARVE_ETCD36` (the binary).
+#![expect(clippy::print_stdout, reason = "a test that skips says so")]
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;

@@ -52,10 +52,10 @@ fn messages(from: u64, to: u64) -> Vec<Message> {
 async fn every_message_arrives_by_stream_as_it_was_sent_and_in_order() {
     let (mut a, mut b) = pair().await;
     for (sender, receiver) in [(0, 1), (1, 0)] {
-        let mut ends = [&mut a, &mut b];
+        let ends = [&mut a, &mut b];
         let (from, to) = (ends[sender].id, ends[receiver].id);
         let sender = ends[sender].peers.clone();
-        let receiver = &mut ends[receiver];
+        let receiver = &mut *ends[receiver];
         let sent = messages(from, to);
         sender.send(sent.clone());
         for expected in sent {

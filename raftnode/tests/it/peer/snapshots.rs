@@ -31,7 +31,8 @@ pub(crate) fn snapshot(from: u64, to: u64) -> Message {
 }
 
 pub(crate) fn database(len: usize) -> Vec<u8> {
-    (0..len).map(|i| (i / 7 % 251) as u8).collect()
+    let bytes = (0..251_u8).flat_map(|byte| [byte; 7]);
+    bytes.cycle().take(len).collect()
 }
 
 pub(crate) fn export(len: usize, reader: impl Read + Send + 'static) -> StateExport {
@@ -137,7 +138,9 @@ async fn whoever_cannot_get_a_snapshot_is_reported() {
     a.peers.send_snapshot(snapshot(A, B), state());
     assert_eq!(a.report().await, Report::Snapshot(B, false));
     // Does not want it: the database is there, which harms nobody.
-    a.peers.update_peer(B, &[b.url.clone()]).unwrap();
+    a.peers
+        .update_peer(B, std::slice::from_ref(&b.url))
+        .unwrap();
     *b.host.refuse.lock() = Some(ReceiveError::Other("not now".to_owned()));
     a.peers.send_snapshot(snapshot(A, B), state());
     assert_eq!(a.report().await, Report::Snapshot(B, false));

@@ -120,7 +120,9 @@ async fn member(id: u64, files: TlsFiles) -> Member {
 
 /// Whether a message that A sends gets to B, or else A finds that it does not.
 async fn passes(a: &mut Member, b: &mut Member) -> bool {
-    a.peers.add_peer(b.id, &[b.url.clone()]).unwrap();
+    a.peers
+        .add_peer(b.id, std::slice::from_ref(&b.url))
+        .unwrap();
     while a.reports.try_recv().is_ok() {}
     a.peers
         .send(vec![message(MessageType::MsgVote, a.id, b.id)]);
