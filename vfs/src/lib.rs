@@ -17,4 +17,4 @@ mod sim;
 pub use fs::{DynFs, File, Fs, LockKind, Metadata, OpenOptions, parent_dir};
 pub use real::RealFs;
 #[cfg(feature = "sim")]
-pub use sim::{CrashRule, Fault, OpCounts, SECTOR_BYTES, SimFs};
+pub use sim::{CrashRule, Fault, Latency, OpCounts, SECTOR_BYTES, SimFs};

@@ -17,6 +17,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::fs::{DynFs, File, Fs, Metadata, OpenOptions};
 
@@ -27,6 +28,7 @@ mod fault;
 mod handle;
 mod host;
 mod inode;
+mod latency;
 mod names;
 mod rng;
 #[cfg(test)]
@@ -35,9 +37,12 @@ mod tests;
 pub use content::SECTOR_BYTES;
 pub use crash::CrashRule;
 pub use fault::{Fault, OpCounts};
+pub use latency::Latency;
 
 use disk::Disk;
+use fault::Op;
 use handle::SimFile;
+use latency::Pace;
 
 /// A simulated disk with one file system on it; clones share it.
 #[derive(Clone, Debug, Default)]
@@ -90,6 +95,18 @@ impl SimFs {
         self.disk().space_limit_bytes = bytes;
     }
 
+    /// Makes every mutating operation take its time: `pass` is told how long and returns when that is
+    /// over. See [`Latency`]; what it says of an operation that fails counts as well.
+    pub fn slow_down(&self, latency: Latency, pass: impl Fn(Duration) + Send + Sync + 'static) {
+        let pass = Arc::new(pass);
+        self.disk().pace = Some(Pace { latency, pass });
+    }
+
+    /// Lets operations take no time again.
+    pub fn speed_up(&self) {
+        self.disk().pace = None;
+    }
+
     /// Makes everything durable, as if the machine had been idle for long.
     pub fn sync_everything(&self) {
         self.disk().settle();
@@ -119,6 +136,14 @@ impl SimFs {
         host::dump(self, from, to_host)
     }
 
+    /// Lets the time pass that an operation takes.
+    fn pass(&self, op: Op, bytes: usize) {
+        let pace = self.disk().pace.clone();
+        if let Some(Pace { latency, pass }) = pace {
+            pass(latency.of(op, bytes));
+        }
+    }
+
     fn disk(&self) -> MutexGuard<'_, Disk> {
         // A panic of a test thread while it held the lock must not hide its own message.
         self.disk.lock().unwrap_or_else(PoisonError::into_inner)
@@ -127,11 +152,15 @@ impl SimFs {
 
 impl Fs for SimFs {
     fn open(&self, path: &Path, options: OpenOptions) -> io::Result<Box<dyn File>> {
+        if options.create || options.create_new || options.truncate {
+            self.pass(Op::Other, 0);
+        }
         let inode = self.disk().open(path, options)?;
         Ok(Box::new(SimFile::new(self.clone(), inode, options)))
     }
 
     fn create_dir_all(&self, path: &Path, mode: u32) -> io::Result<()> {
+        self.pass(Op::Other, 0);
         self.disk().create_dir_all(path, mode)
     }
 
@@ -140,18 +169,22 @@ impl Fs for SimFs {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.pass(Op::Other, 0);
         self.disk().rename(from, to)
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.pass(Op::Other, 0);
         self.disk().remove_file(path)
     }
 
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.pass(Op::Other, 0);
         self.disk().remove_dir_all(path)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.pass(Op::DirSync, 0);
         self.disk().sync_dir(path)
     }
 

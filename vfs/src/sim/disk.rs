@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::fault::{Faults, Op, Verdict, no_space};
 use super::inode::{DataOp, FileNode};
+use super::latency::Pace;
 use super::names::{Edit, Ino, Names, ROOT, components};
 use crate::fs::{LockKind, Metadata, OpenOptions};
 
@@ -16,6 +17,7 @@ pub(super) struct Disk {
     pub(super) last_ino: Ino,
     pub(super) last_handle: u64,
     pub(super) space_limit_bytes: Option<u64>,
+    pub(super) pace: Option<Pace>,
 }
 
 impl Disk {

@@ -2,6 +2,7 @@
 use std::io;
 
 use super::SimFs;
+use super::fault::Op;
 use super::inode::FileNode;
 use super::names::Ino;
 use crate::fs::{File, LockKind, OpenOptions};
@@ -53,6 +54,7 @@ impl File for SimFile {
 
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
         self.need_write()?;
+        self.fs.pass(Op::Write, buf.len());
         self.fs.disk().write(self.ino, buf, offset)
     }
 
@@ -62,19 +64,23 @@ impl File for SimFile {
 
     fn set_len(&self, len_bytes: u64) -> io::Result<()> {
         self.need_write()?;
+        self.fs.pass(Op::Other, 0);
         self.fs.disk().set_len(self.ino, len_bytes)
     }
 
     fn allocate(&self, len_bytes: u64) -> io::Result<()> {
         self.need_write()?;
+        self.fs.pass(Op::Other, 0);
         self.fs.disk().allocate(self.ino, len_bytes)
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.fs.pass(Op::FileSync, 0);
         self.fs.disk().sync_file(self.ino)
     }
 
     fn sync_all(&self) -> io::Result<()> {
+        self.fs.pass(Op::FileSync, 0);
         self.fs.disk().sync_file(self.ino)
     }
 

@@ -239,3 +239,37 @@ fn a_tree_goes_in_from_the_host_and_out_again() {
         vec![3; 5000]
     );
 }
+
+#[test]
+fn operations_take_the_time_they_are_given_and_reads_take_none() {
+    let fs = SimFs::new();
+    let passed = Arc::new(Mutex::new(Vec::new()));
+    let latency = Latency {
+        write: Duration::from_micros(1),
+        write_per_mib: Duration::from_millis(2),
+        sync: Duration::from_millis(5),
+        other: Duration::from_micros(7),
+    };
+    let told = Arc::clone(&passed);
+    // The disk is not locked meanwhile: others look at it.
+    let other = fs.clone();
+    fs.slow_down(latency, move |duration| {
+        other.op_count();
+        told.lock().unwrap().push(duration);
+    });
+    let file = fs.open(path("/a"), OpenOptions::create()).unwrap();
+    file.write_all_at(&vec![1; 3 << 20], 0).unwrap();
+    file.sync_data().unwrap();
+    file.set_len(5).unwrap();
+    file.read_at(&mut [0; 4], 0).unwrap();
+    fs.sync_dir(path("/")).unwrap();
+    fs.speed_up();
+    file.sync_all().unwrap();
+    let micros: Vec<_> = passed
+        .lock()
+        .unwrap()
+        .iter()
+        .map(Duration::as_micros)
+        .collect();
+    assert_eq!(micros, [7, 6001, 5000, 7, 5000]);
+}
