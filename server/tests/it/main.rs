@@ -18,6 +18,7 @@ mod etcdctl;
 mod golden;
 mod harness;
 mod limits;
+mod log_exchange;
 mod opens;
 mod services;
 mod watch;
