@@ -8,6 +8,9 @@ use crate::freelist::Run;
 use crate::page::{MAX_DEPTH, Node};
 use crate::split::{Fill, Plan};
 
+#[cfg(test)]
+mod tests;
+
 /// A child while its parent is rebuilt.
 enum Slot<'c> {
     Clean(Child<'c>),
@@ -25,6 +28,19 @@ enum Outcome<'c> {
 }
 
 type ChangeSlice<'c> = &'c [(&'c [u8], Change<'c>)];
+
+/// How many changes come before a key. Few do, of the many that a batch may have: looked for in doubling
+/// steps.
+fn count_before(changes: ChangeSlice<'_>, key: &[u8]) -> usize {
+    let is_before = |change: &(&[u8], Change<'_>)| *change.0 < *key;
+    let (mut low, mut step) = (0, 1);
+    while changes.get(low + step - 1).is_some_and(is_before) {
+        low += step;
+        step *= 2;
+    }
+    let high = (low + step - 1).min(changes.len());
+    low + changes[low..high].partition_point(is_before)
+}
 
 impl<'a> Tx<'a> {
     /// Applies sorted changes to the tree at `root`; `None` when they change nothing.
@@ -103,10 +119,8 @@ impl<'a> Tx<'a> {
         let mut children = children.into_iter().peekable();
         while let Some(child) = children.next() {
             let mine = match children.peek() {
-                Some(next) if !changes.is_empty() => {
-                    changes.partition_point(|(key, _)| **key < next.key[..])
-                }
-                _ => changes.len(),
+                Some(next) => count_before(changes, &next.key),
+                None => changes.len(),
             };
             let (now, later) = changes.split_at(mine);
             changes = later;
@@ -310,7 +324,8 @@ fn append<'c>(
         .peekable();
     let full = match (fill, new.peek()) {
         (Some(fill), Some(next)) => {
-            Plan::appending(fill).is_full(size, pair_len(&next.key, &next.value))
+            let len = pair_len(&next.key, &next.value);
+            size + len > fill.page_size && Plan::appending(fill).is_full(size, len)
         }
         _ => false,
     };
