@@ -18,6 +18,7 @@ mod features;
 mod flags;
 mod initial_cluster;
 mod known;
+mod peer_tls;
 mod url;
 mod values;
 
@@ -64,6 +65,12 @@ pub struct Config {
     pub initial_election_tick_advance: bool,
     /// Peer listeners.
     pub listen_peer_urls: Vec<Url>,
+    /// Certificates and rules for connections between members; `None` without a certificate.
+    pub peer_tls: Option<varve_raftnode::TlsFiles>,
+    /// How long a read on a connection between members may wait.
+    pub raft_read_timeout: Duration,
+    /// The same for a write.
+    pub raft_write_timeout: Duration,
     /// Client listeners.
     pub listen_client_urls: Vec<Url>,
     /// Extra listeners for metrics and health; may be empty.

@@ -10,6 +10,7 @@
 //! 2. Recording never blocks and takes no lock on the request path.
 
 mod grpc;
+mod network;
 mod process;
 mod registrar;
 mod sample;
@@ -78,6 +79,12 @@ impl Metrics {
         self.process.refresh();
         let mut out = Vec::with_capacity(128 * 1024);
         TextEncoder::new().encode(&self.registry.gather(), &mut out)?;
+        network::write(
+            &mut out,
+            sample.member_id,
+            &sample.known_peers,
+            &sample.peers,
+        );
         Ok(out)
     }
 

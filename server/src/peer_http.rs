@@ -3,6 +3,7 @@
 //! Called by the connection tasks (tokio). Paths, bodies, status codes and headers are etcd's, of
 //! `server/etcdserver/api/etcdhttp/peer.go`; Go ends every textual error with a line end.
 mod handlers;
+mod listener;
 
 use std::future::{Future, ready};
 use std::pin::Pin;
@@ -13,6 +14,8 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use varve_raftnode::Peers;
+
+pub(crate) use listener::PeerListener;
 
 use crate::core::Core;
 use crate::rpc::{

@@ -20,15 +20,13 @@ use crate::core::Core;
 use crate::events::Ending;
 use crate::http::{HttpListener, Listener, Operations};
 use crate::metrics::Metrics;
-use crate::peer_http::{NoServices, PeerHttp};
+use crate::peer_http::{NoServices, PeerHttp, PeerListener};
 use crate::rpc::{ConnOptions, Endpoint, RpcError};
 use crate::start::{Running, StartError, start};
 use crate::{compactor, lease_expiry, publish};
 
 /// How long connections may take to finish their requests once the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
-/// How long the streams between members stay open after everything else has ended.
-const PEER_DRAIN: Duration = Duration::from_millis(100);
 /// Between two attempts to tell the cluster of this member.
 const PUBLISH_PAUSE: Duration = Duration::from_millis(100);
 /// Pending connections the kernel keeps for a listener.
@@ -61,7 +59,7 @@ pub fn run(config: Config) -> Result<(), StartError> {
 
 struct Listeners {
     client: Vec<TcpListener>,
-    peer: Vec<TcpListener>,
+    peer: Vec<PeerListener>,
     metrics: Vec<TcpListener>,
 }
 
@@ -75,11 +73,34 @@ impl Listeners {
             Ok::<_, StartError>(bound)
         };
         Ok(Self {
-            peer: bind(&config.listen_peer_urls)?,
+            peer: bind_peers(config)?,
             client: bind(&config.listen_client_urls)?,
             metrics: bind(&config.listen_metrics_urls)?,
         })
     }
+}
+
+fn bind_peers(config: &Config) -> Result<Vec<PeerListener>, StartError> {
+    let tls = match &config.peer_tls {
+        Some(files) => Some(files.server()?),
+        None => None,
+    };
+    let mut bound = Vec::new();
+    for url in &config.listen_peer_urls {
+        let secure = url.scheme() == Scheme::Https;
+        if tls.is_some() && !secure {
+            tracing::warn!(peer_url = %url,
+                "scheme is HTTP while key and cert files are present; ignoring key and cert files");
+        }
+        for listener in listen(url, config)? {
+            bound.push(PeerListener {
+                listener,
+                tls: tls.clone().filter(|_| secure),
+                write_timeout: config.raft_write_timeout,
+            });
+        }
+    }
+    Ok(bound)
 }
 
 fn listen(url: &Url, config: &Config) -> Result<Vec<TcpListener>, StartError> {
@@ -87,8 +108,8 @@ fn listen(url: &Url, config: &Config) -> Result<Vec<TcpListener>, StartError> {
         url: url.to_string(),
         source,
     };
-    if url.scheme() != Scheme::Http {
-        return Err(StartError::Unsupported(format!("{url} is not an http URL")));
+    if !matches!(url.scheme(), Scheme::Http | Scheme::Https) {
+        return Err(StartError::Unsupported(format!("{url} is a unix socket")));
     }
     let addresses: Vec<SocketAddr> = (url.host(), url.port())
         .to_socket_addrs()
@@ -135,7 +156,7 @@ async fn serve(running: &Running, listeners: Listeners) -> Result<(), StartError
     let mut interrupt = signal(SignalKind::interrupt()).map_err(signal_error)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(signal_error)?;
     let mut ending = running.ending.clone();
-    let mut tasks = JoinSet::new();
+    let mut tasks = Tasks::default();
 
     let Listeners {
         client,
@@ -150,8 +171,8 @@ async fn serve(running: &Running, listeners: Listeners) -> Result<(), StartError
         }
         // Peers first: without them there may be no leader to join.
         accept_peers(&core, peer, running, &mut tasks);
-        tasks.spawn(lease_expiry::run(Arc::clone(&core)));
-        tasks.spawn(versions::run(Arc::clone(&core)));
+        tasks.own.spawn(lease_expiry::run(Arc::clone(&core)));
+        tasks.own.spawn(versions::run(Arc::clone(&core)));
         join(&core).await
     };
     let joined = tokio::select! {
@@ -162,9 +183,9 @@ async fn serve(running: &Running, listeners: Listeners) -> Result<(), StartError
     };
     let why = match joined {
         Ok(None) => {
-            tasks.spawn(compactor::run(Arc::clone(&core)));
-            spawn_checks(&core, &mut tasks);
-            accept(&core, client, metrics, running, &mut tasks);
+            tasks.own.spawn(compactor::run(Arc::clone(&core)));
+            spawn_checks(&core, &mut tasks.own);
+            accept(&core, client, metrics, running, &mut tasks.own);
             announce(&core);
             tokio::select! {
                 _ = interrupt.recv() => Ok(Some("interrupt")),
@@ -233,19 +254,17 @@ fn options(core: &Core) -> ConnOptions {
 
 fn accept_peers(
     core: &Arc<Core>,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<PeerListener>,
     running: &Running,
-    tasks: &mut JoinSet<()>,
+    tasks: &mut Tasks,
 ) {
-    let options = ConnOptions {
-        // Streams between members never end by themselves, and are cut last.
-        drain_timeout: PEER_DRAIN,
-        ..options(core)
-    };
     let handler = PeerHttp::new(Arc::clone(core), running.peers.clone());
-    let peers = Endpoint::new(Arc::new(NoServices), Arc::new(handler), options);
+    let endpoint = Endpoint::new(Arc::new(NoServices), Arc::new(handler), options(core));
     for listener in listeners {
-        tasks.spawn(Arc::clone(&peers).serve(listener, running.shutdown.subscribe()));
+        let stop = tasks.stop_peers.subscribe();
+        tasks
+            .peers
+            .spawn(listener.serve(Arc::clone(&endpoint), stop));
     }
 }
 
@@ -290,20 +309,27 @@ fn announce(core: &Core) {
     }
 }
 
-async fn stop(
-    running: &Running,
-    mut tasks: JoinSet<()>,
-    why: &'static str,
-) -> Result<(), StartError> {
+/// What runs beside the member's threads. The members are cut off last: requests that are under way need
+/// them.
+#[derive(Default)]
+struct Tasks {
+    own: JoinSet<()>,
+    peers: JoinSet<()>,
+    stop_peers: watch::Sender<bool>,
+}
+
+async fn stop(running: &Running, mut tasks: Tasks, why: &'static str) -> Result<(), StartError> {
     tracing::info!(signal = why, "stopping");
     running.shutdown.send_replace(true);
-    let all_ended = async { while tasks.join_next().await.is_some() {} };
+    let all_ended = async { while tasks.own.join_next().await.is_some() {} };
     if tokio::time::timeout(DRAIN + Duration::from_secs(2), all_ended)
         .await
         .is_err()
     {
         tracing::warn!("some requests did not end in time and are cut");
     }
+    tasks.stop_peers.send_replace(true);
+    while tasks.peers.join_next().await.is_some() {}
     Ok(())
 }
 

@@ -12,7 +12,9 @@ use tokio::sync::watch;
 use varve_backend::{Backend, BackendOptions, CommitStats};
 use varve_mvcc::{Store, StoreOptions, schema};
 use varve_raftnode::membership::{Cluster, V2Store};
-use varve_raftnode::{Bootstrapped, Node, NodeConfig, PeerConfig, PeerTimings, Peers, RequestIds};
+use varve_raftnode::{
+    Bootstrapped, Node, NodeConfig, PeerConfig, PeerTimings, PeerTls, Peers, RequestIds,
+};
 use varve_vfs::{DynFs, RealFs};
 
 use crate::apply::{Alarms, Applier, ApplierParts, ClusterView, Database};
@@ -71,6 +73,9 @@ pub enum StartError {
     /// The connections to other members.
     #[error(transparent)]
     Peers(#[from] varve_raftnode::PeerError),
+    /// Certificates for connections to other members.
+    #[error(transparent)]
+    Tls(#[from] varve_raftnode::TlsError),
     /// Database and log do not belong together.
     #[error("{}: {what}", path.display())]
     Mismatch {
@@ -128,8 +133,14 @@ pub(crate) fn start(
     let dir = DataDir::new(&config.data_dir, config.wal_dir.as_deref());
     dir.prepare(&fs)?;
 
-    let timings = PeerTimings::new(config.election_timeout);
-    let client = PeerClient::new(varve_raftnode::PeerClient::new(None, timings));
+    let mut timings = PeerTimings::new(config.election_timeout);
+    timings.read = config.raft_read_timeout;
+    timings.write = config.raft_write_timeout;
+    let tls = match &config.peer_tls {
+        Some(files) => Some(files.client()?),
+        None => None,
+    };
+    let client = PeerClient::new(varve_raftnode::PeerClient::new(tls.clone(), timings));
     let Opened {
         engine,
         mut boot,
@@ -145,7 +156,7 @@ pub(crate) fn start(
         continue_behind(&mut boot, &store, &dir, durable_index)?;
     }
     let peers = Peers::new(
-        peer_config(&config, &boot, &fs, &dir, timings),
+        peer_config(&config, &boot, (&fs, &dir), tls, timings),
         runtime.clone(),
     )?;
     for remote in &remotes {
@@ -178,8 +189,8 @@ struct Parts {
 fn peer_config(
     config: &Config,
     boot: &Bootstrapped,
-    fs: &DynFs,
-    dir: &DataDir,
+    (fs, dir): (&DynFs, &DataDir),
+    tls: Option<PeerTls>,
     timings: PeerTimings,
 ) -> PeerConfig {
     PeerConfig {
@@ -191,7 +202,7 @@ fn peer_config(
             .iter()
             .map(ToString::to_string)
             .collect(),
-        tls: None,
+        tls,
         timings,
         fs: fs.clone(),
         snap_dir: dir.snap.clone(),

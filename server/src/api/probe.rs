@@ -65,6 +65,12 @@ impl Probe for CoreProbe {
                     kind: kind(alarm),
                 })
                 .collect(),
+            known_peers: {
+                let cluster = core.cluster().read();
+                let ids = cluster.members().map(|m| m.id);
+                ids.filter(|id| *id != core.member_id()).collect()
+            },
+            peers: core.links().figures(),
             store: store_sample(core),
         }
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use varve_raftnode::Peers;
 use varve_raftnode::membership::Cluster;
+use varve_raftnode::{PeerFigures, Peers};
 
 /// The peer transport's part in membership.
 pub(crate) trait Links: Send + Sync + 'static {
@@ -18,6 +18,8 @@ pub(crate) trait Links: Send + Sync + 'static {
     fn remove(&self, id: u64);
     /// Since when messages flow; `None` while they do not.
     fn active_since(&self, id: u64) -> Option<Instant>;
+    /// What was counted.
+    fn figures(&self) -> PeerFigures;
 }
 
 impl Links for Peers {
@@ -39,6 +41,10 @@ impl Links for Peers {
 
     fn active_since(&self, id: u64) -> Option<Instant> {
         Self::active_since(self, id)
+    }
+
+    fn figures(&self) -> PeerFigures {
+        Self::figures(self)
     }
 }
 
@@ -86,6 +92,11 @@ impl MemberLinks {
             }
             known.insert(member.id, member.peer_urls.clone());
         }
+    }
+
+    /// What was counted.
+    pub(crate) fn figures(&self) -> PeerFigures {
+        self.links.figures()
     }
 
     /// Whether messages have flowed to this member since `when`. A member is always connected to

@@ -13,12 +13,15 @@ use super::error::ConfigError;
 use super::features;
 use super::flags::Flags;
 use super::initial_cluster::InitialCluster;
+use super::peer_tls;
 use super::url::{Scheme, Url};
 use super::{Access, Config};
 
 const DEFAULT_NAME: &str = "default";
 const DEFAULT_PEER_URL: &str = "http://localhost:2380";
 const DEFAULT_CLIENT_URL: &str = "http://localhost:2379";
+/// The least and the default time that reads and writes between members may wait.
+const MIN_RAFT_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_ELECTION_MS: u64 = 50_000;
 const DEFAULT_QUOTA_BYTES: i64 = 2 * 1024 * 1024 * 1024;
 const WARN_QUOTA_BYTES: i64 = 8 * 1024 * 1024 * 1024;
@@ -31,6 +34,7 @@ pub(crate) fn build(
     warnings: &mut Vec<Warning>,
 ) -> Result<Config, ConfigError> {
     let (corruption, lease_checkpoints) = features::read(&flags)?;
+    let peer_tls = peer_tls::read(&flags)?;
     let compat = flags.compat_version.unwrap_or_default();
     let name = flags.name.unwrap_or_else(|| DEFAULT_NAME.to_owned());
     let data_dir = match flags.data_dir.filter(|dir| !dir.is_empty()) {
@@ -57,9 +61,10 @@ pub(crate) fn build(
         flags.advertise_client_urls,
         DEFAULT_CLIENT_URL,
     )?;
-    check_listen("--listen-peer-urls", &listen_peer_urls)?;
-    check_listen("--listen-client-urls", &listen_client_urls)?;
-    check_listen("--listen-metrics-urls", &listen_metrics_urls)?;
+    check_listen("--listen-peer-urls", &listen_peer_urls, true)?;
+    peer_tls::check(&listen_peer_urls, peer_tls.as_ref())?;
+    check_listen("--listen-client-urls", &listen_client_urls, false)?;
+    check_listen("--listen-metrics-urls", &listen_metrics_urls, false)?;
     check_advertised("--initial-advertise-peer-urls", &peer_urls)?;
     check_advertised("--advertise-client-urls", &client_urls)?;
     if listen_given && !advertise_given {
@@ -119,6 +124,15 @@ pub(crate) fn build(
         heartbeat_interval: Duration::from_millis(heartbeat_ms),
         election_timeout: Duration::from_millis(election_ms),
         initial_election_tick_advance: flags.initial_election_tick_advance.unwrap_or(true),
+        peer_tls,
+        raft_read_timeout: flags
+            .raft_read_timeout
+            .unwrap_or(MIN_RAFT_TIMEOUT)
+            .max(MIN_RAFT_TIMEOUT),
+        raft_write_timeout: flags
+            .raft_write_timeout
+            .unwrap_or(MIN_RAFT_TIMEOUT)
+            .max(MIN_RAFT_TIMEOUT),
         listen_peer_urls,
         listen_client_urls,
         listen_metrics_urls,
@@ -211,13 +225,14 @@ fn urls(flag: &str, given: Option<String>, default: &str) -> Result<Vec<Url>, Co
     Ok(list)
 }
 
-/// What we can listen on: plain TCP at an address of this machine.
-fn check_listen(flag: &str, list: &[Url]) -> Result<(), ConfigError> {
+/// What we can listen on: TCP at an address of this machine; with TLS only for members.
+fn check_listen(flag: &str, list: &[Url], tls: bool) -> Result<(), ConfigError> {
     for url in list {
         url.check_bind()
             .map_err(|e| invalid(format!("{flag}: {e}")))?;
         match url.scheme() {
             Scheme::Http => {}
+            Scheme::Https if tls => {}
             Scheme::Https | Scheme::Unixs => {
                 return Err(invalid(format!(
                     "{flag} {url}: TLS is not supported yet by this version of varve"

@@ -71,6 +71,12 @@ pub(crate) struct Flags {
     /// URLs to listen on for clients (default http://localhost:2379)
     #[arg(long, value_name = "URLS", help_heading = "Member")]
     pub listen_client_urls: Option<String>,
+    /// Time that a read on a connection between members may wait, at least 5s (default 5s)
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = "Member")]
+    pub raft_read_timeout: Option<Duration>,
+    /// The same for a write (default 5s)
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = "Member")]
+    pub raft_write_timeout: Option<Duration>,
     /// WAL files kept, 0 = all (default 5)
     #[arg(long, value_name = "N", help_heading = "Member")]
     pub max_wals: Option<usize>,
@@ -156,6 +162,37 @@ pub(crate) struct Flags {
     /// History kept by automatic compaction: a duration (hours without a unit) or a number of revisions; 0 = off (default 0)
     #[arg(long, value_name = "HISTORY", help_heading = "Clustering")]
     pub auto_compaction_retention: Option<String>,
+
+    /// Certificate (PEM) shown to other members
+    #[arg(long, value_name = "FILE", help_heading = "Security")]
+    pub peer_cert_file: Option<String>,
+    /// Its key (PEM)
+    #[arg(long, value_name = "FILE", help_heading = "Security")]
+    pub peer_key_file: Option<String>,
+    /// Certificate (PEM) to dial other members with, if it is another
+    #[arg(long, value_name = "FILE", help_heading = "Security")]
+    pub peer_client_cert_file: Option<String>,
+    /// Its key (PEM)
+    #[arg(long, value_name = "FILE", help_heading = "Security")]
+    pub peer_client_key_file: Option<String>,
+    /// Demand a certificate of members that connect (default false)
+    #[arg(long, value_name = "BOOL", value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Security")]
+    pub peer_client_cert_auth: Option<bool>,
+    /// Authorities (PEM) that members' certificates must come from
+    #[arg(long, value_name = "FILE", help_heading = "Security")]
+    pub peer_trusted_ca_file: Option<String>,
+    /// Revoked certificates of members (PEM or DER)
+    #[arg(long, value_name = "FILE", help_heading = "Security")]
+    pub peer_crl_file: Option<String>,
+    /// Common names that members' certificates may have
+    #[arg(long, value_name = "NAMES", help_heading = "Security")]
+    pub peer_cert_allowed_cn: Option<String>,
+    /// Host names of which members' certificates must have one
+    #[arg(long, value_name = "NAMES", help_heading = "Security")]
+    pub peer_cert_allowed_hostname: Option<String>,
+    /// Do not compare the addresses in a member's certificate with where it connects from (default false)
+    #[arg(long, value_name = "BOOL", alias = "experimental-peer-skip-client-san-verification", value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Security")]
+    pub peer_skip_client_san_verification: Option<bool>,
 
     /// debug, info, warn, error, panic or fatal (default info)
     #[arg(long, value_name = "LEVEL", help_heading = "Logging and metrics")]

@@ -12,6 +12,10 @@ pub(crate) struct Sample {
     /// Major and minor of the cluster version, once decided.
     pub(crate) cluster_version: Option<String>,
     pub(crate) alarms: Vec<AlarmSample>,
+    /// Ids of the other members.
+    pub(crate) known_peers: Vec<u64>,
+    /// What the peer transport counted.
+    pub(crate) peers: varve_raftnode::PeerFigures,
     pub(crate) store: StoreSample,
 }
 

@@ -13,6 +13,7 @@
 mod across_tools;
 mod bad_input;
 mod client;
+mod cluster;
 mod crash;
 mod etcdctl;
 mod golden;

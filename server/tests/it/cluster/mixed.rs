@@ -1,0 +1,103 @@
+//! Members of this server and real etcds in one cluster.
+
+use super::changes::add;
+use super::group::{Group, Seat, etcd, varve};
+use super::load::{Load, assert_kept};
+use super::long;
+use crate::harness::{Program, skipped};
+
+/// Replaces the member at a seat by one of another program, as a learner that is promoted. The new
+/// member's seat.
+fn replace(group: &mut Group, seat: usize, program: Program) -> usize {
+    let new = group.add_seat(program);
+    let running = group.running();
+    add(group, &running, true, new);
+    let id = group.id(seat, new);
+    group.ctl_at_last(&running, &["member", "promote", &id]);
+    group.wait_healthy(new);
+    let old = group.id(new, seat);
+    let others: Vec<usize> = group.running().into_iter().filter(|&i| i != seat).collect();
+    group.ctl_at_last(&others, &["member", "remove", &old]);
+    group.seats[seat].wait_end();
+    new
+}
+
+/// Every member leads once, and each serves writes and reads meanwhile.
+fn everybody_leads(group: &Group) {
+    for seat in group.running() {
+        let id = group.id(seat, seat);
+        if group.leader() != seat {
+            group.ctl_at_last(&group.running(), &["move-leader", &id]);
+        }
+        for at in group.running() {
+            let key = format!("led by {seat} at {at}");
+            group.ctl_at_last(&[at], &["put", &key, "v"]);
+            assert_eq!(group.ctl(&[at], &["get", &key]), format!("{key}\nv\n"));
+        }
+    }
+    group.equal_hashes();
+}
+
+#[test]
+fn members_of_both_kinds_lead_and_follow_each_other() {
+    let etcd = match etcd() {
+        Ok(etcd) => etcd,
+        Err(reason) => return skipped("members_of_both_kinds", &reason),
+    };
+    for compat in ["3.5", "3.6"] {
+        let mut group = match Group::new(vec![etcd.clone(), varve(compat), etcd.clone()]) {
+            Ok(group) => group,
+            Err(reason) => return skipped("members_of_both_kinds", &reason),
+        };
+        group.start_all();
+        everybody_leads(&group);
+        // The cluster stays at the version of its oldest member.
+        let lease = group.ctl(&[0], &["lease", "grant", "600"]);
+        let id = lease.split(' ').nth(1).unwrap();
+        for seat in [0, 1, 2] {
+            let alive = group.ctl(&[seat], &["lease", "keep-alive", "--once", id]);
+            assert_eq!(alive, format!("lease {id} keepalived with TTL(600)\n"));
+            let ttl = group.ctl(&[seat], &["lease", "timetolive", id]);
+            assert!(ttl.contains("granted with TTL(600s)"), "{ttl}");
+        }
+        for seat in [0, 1, 2] {
+            group.seats[seat].kill();
+            group.restart(seat);
+        }
+        group.equal_hashes();
+        group.assert_no_damage();
+    }
+}
+
+#[test]
+fn a_rolling_replacement_of_etcd_and_back_loses_nothing() {
+    let etcd = match etcd() {
+        Ok(etcd) => etcd,
+        Err(reason) => return skipped("a_rolling_replacement", &reason),
+    };
+    let mut group = match Group::new(vec![etcd.clone(), etcd.clone(), etcd.clone()]) {
+        Ok(group) => group,
+        Err(reason) => return skipped("a_rolling_replacement", &reason),
+    };
+    group.start_all();
+    let mut seats = vec![0, 1, 2];
+    let mut all_written = Vec::new();
+    // The short form replaces one of the three, there and back.
+    let count = if long() { 3 } else { 1 };
+    for program in [varve("3.5"), etcd] {
+        for at in 0..count {
+            let urls = seats.iter().map(|&i| group.seats[i].client_url()).collect();
+            let load = Load::start(2, urls);
+            seats[at] = replace(&mut group, seats[at], program.clone());
+            let written = load.finish();
+            group.equal_hashes();
+            for url in seats.iter().map(|&i| Seat::client_url(&group.seats[i])) {
+                assert_kept(&url, &written);
+            }
+            all_written.extend(written);
+        }
+        everybody_leads(&group);
+    }
+    assert!(all_written.iter().any(|w| !w.acknowledged.is_empty()));
+    group.assert_no_damage();
+}
