@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use anyhow::Result;
 use bytes::Bytes;
 use varve_backend::{Direction, KeyRange, Snapshot as _};
+use varve_backend_btree::BtreeSnapshot;
 
 use super::file::DbFile;
 
@@ -23,7 +24,17 @@ pub(super) struct Rows<'a> {
     /// What has not been read.
     rest: KeyRange,
     piece: VecDeque<(Bytes, Bytes)>,
-    ended: bool,
+    /// What comes after the piece.
+    then: Then,
+}
+
+/// What comes after a piece.
+#[derive(Debug)]
+enum Then {
+    More,
+    Nothing,
+    /// What stands there is damaged.
+    Flaw(varve_backend::Error),
 }
 
 impl<'a> Rows<'a> {
@@ -40,39 +51,57 @@ impl<'a> Rows<'a> {
             direction,
             rest: range,
             piece: VecDeque::new(),
-            ended: false,
+            then: Then::More,
         }
     }
 
-    /// The next pair.
+    /// The next pair. On damage, what comes before it first, then the error.
     pub(super) fn next(&mut self) -> Result<Option<(Bytes, Bytes)>> {
-        if self.piece.is_empty() && !self.ended {
-            self.read_piece()?;
+        if self.piece.is_empty() {
+            match std::mem::replace(&mut self.then, Then::Nothing) {
+                Then::More => self.read_piece()?,
+                Then::Nothing => {}
+                Then::Flaw(flaw) => return Err(flaw.into()),
+            }
         }
-        Ok(self.piece.pop_front())
+        match self.piece.pop_front() {
+            None if !matches!(self.then, Then::Nothing) => self.next(),
+            pair => Ok(pair),
+        }
     }
 
     fn read_piece(&mut self) -> Result<()> {
-        let (piece, ended) = self.file.consistent(|reading| {
-            let (mut piece, mut bytes) = (VecDeque::new(), 0);
-            let snapshot = &reading.snapshot;
-            let mut scan = snapshot.scan_bucket_name(self.bucket, &self.rest, self.direction)?;
-            while let Some((key, value)) = scan.next()? {
-                bytes += key.len() + value.len();
-                piece.push_back((key, value));
-                if piece.len() >= PIECE_ROWS || bytes >= PIECE_BYTES {
-                    return Ok((piece, false));
-                }
+        (self.piece, self.then) = self.file.consistent(|reading| {
+            let mut piece = VecDeque::new();
+            match self.read_from(&reading.snapshot, &mut piece) {
+                Ok(then) => Ok((piece, then)),
+                Err(flaw) if flaw.is_corruption() => Ok((piece, Then::Flaw(flaw))),
+                Err(e) => Err(e),
             }
-            Ok((piece, true))
         })?;
-        if let Some((last, _)) = piece.back() {
+        if let Some((last, _)) = self.piece.back() {
             match self.direction {
                 Direction::Forward => self.rest.start = [last, &b"\0"[..]].concat().into(),
                 Direction::Backward => self.rest.end = Some(last.clone()),
             }
         }
-        (self.piece, self.ended) = (piece, ended);
         Ok(())
+    }
+
+    fn read_from(
+        &self,
+        snapshot: &BtreeSnapshot,
+        piece: &mut VecDeque<(Bytes, Bytes)>,
+    ) -> varve_backend::Result<Then> {
+        let mut bytes = 0;
+        let mut scan = snapshot.scan_bucket_name(self.bucket, &self.rest, self.direction)?;
+        while let Some((key, value)) = scan.next()? {
+            bytes += key.len() + value.len();
+            piece.push_back((key, value));
+            if piece.len() >= PIECE_ROWS || bytes >= PIECE_BYTES {
+                return Ok(Then::More);
+            }
+        }
+        Ok(Then::Nothing)
     }
 }

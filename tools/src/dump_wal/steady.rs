@@ -165,8 +165,19 @@ impl<'a> Steady<'a> {
     }
 
     fn stop(&self, error: &varve_wal::Error, persists: bool) -> Stop {
+        use varve_wal::Error::{CrcMismatch, Malformed, UnexpectedEof, UnknownRecord};
+        // An empty segment is why the next one does not go on where the last one ended.
+        if let CrcMismatch { file, .. }
+        | Malformed { file, .. }
+        | UnexpectedEof { file, .. }
+        | UnknownRecord { file, .. } = error
+            && persists
+            && let Some(empty) = self.empty_segment_before(file)
+        {
+            return Stop::Damage(empty);
+        }
         let at_segment_head = match error {
-            varve_wal::Error::UnexpectedEof { file, offset, .. } => {
+            UnexpectedEof { file, offset, .. } => {
                 let in_last = self.last.as_ref().is_some_and(|(last, _)| **last == **file);
                 *offset == 0 || !in_last || self.in_segment < HEAD_RECORDS
             }

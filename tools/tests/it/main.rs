@@ -8,5 +8,9 @@
 mod against_etcd;
 mod archive;
 mod bench;
+mod dump_db;
 mod dump_snap;
 mod dump_wal;
+mod pinned;
+mod tool;
+mod wal_damage;
