@@ -15,6 +15,17 @@ pub enum Error {
     /// The revision asked for has not happened yet.
     #[error("mvcc: required revision is a future revision")]
     FutureRevision,
+    /// A pair needs a key.
+    #[error("key is not provided")]
+    EmptyKey,
+    /// A pair is larger than any engine stores.
+    #[error("a pair of {len} bytes is larger than {limit}")]
+    TooLarge {
+        /// Bytes of key and value, and of the numbers stored with them.
+        len: usize,
+        /// The most there can be.
+        limit: usize,
+    },
     /// No such lease, or it has expired.
     #[error("requested lease not found")]
     LeaseNotFound,

@@ -15,6 +15,7 @@ use std::ops::Range;
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 use prost::encoding::{decode_varint, encode_varint, encoded_len_varint};
+use varve_backend::MAX_VALUE_LEN;
 use varve_proto::mvccpb::KeyValue;
 
 use crate::error::{Error, Result};
@@ -126,6 +127,22 @@ impl Record {
             what,
         })
     }
+}
+
+/// Bytes a record can take besides its key and value: six tags, four numbers, two lengths.
+const MAX_OVERHEAD: usize = 6 + 4 * 10 + 2 * 10;
+
+/// Whether an engine stores a pair of this key and value. [`Error::EmptyKey`], [`Error::TooLarge`].
+pub(crate) fn check_size(key: &Bytes, value: &Bytes) -> Result<()> {
+    if key.is_empty() {
+        return Err(Error::EmptyKey);
+    }
+    let len = key.len() + value.len() + MAX_OVERHEAD;
+    if len > MAX_VALUE_LEN {
+        let limit = MAX_VALUE_LEN;
+        return Err(Error::TooLarge { len, limit });
+    }
+    Ok(())
 }
 
 /// A put as it is stored.

@@ -102,8 +102,9 @@ impl<'a> WriteTxn<'a> {
     }
 
     /// Stores a pair and lets it hang on `lease`, or on none for 0; an earlier lease lets go.
-    /// [`Error::LeaseNotFound`] leaves everything as it was.
+    /// [`Error::EmptyKey`], [`Error::TooLarge`] and [`Error::LeaseNotFound`] leave everything as it was.
     pub fn put(&mut self, key: Bytes, value: Bytes, lease: i64) -> Result<Revision> {
+        record::check_size(&key, &value)?;
         let revision = self.next()?;
         self.core.lessor.attach(&key, lease)?;
         let found = self.writer.index.put(&key, revision);

@@ -36,20 +36,20 @@ pub(crate) fn run(table: &mut Table) {
     let took = began.elapsed().as_secs_f64();
     let rows = store.stats().compacted_rows - rows;
     let after = puts(&store, &value, &for_seconds(5));
-    let without = f64::midpoint(before.mean_us, after.mean_us);
+    let without = f64::midpoint(before.mean, after.mean);
     table.row(
         &format!("a put, {PUTS_PER_MS},000 per second, while {rows} revisions are compacted"),
         &format!(
             "{:.2} us; without {without:.2} us ({:.2} before, {:.2} after): {:+.1} %; p99 {:.0} us, without {:.0} us; \
              longest {:.1} ms, without {:.1} ms; it took {took:.1} s",
-            during.mean_us,
-            before.mean_us,
-            after.mean_us,
-            (during.mean_us / without - 1.0) * 100.0,
-            during.p99_us,
-            before.p99_us,
-            during.longest_us / 1000.0,
-            before.longest_us / 1000.0,
+            during.mean,
+            before.mean,
+            after.mean,
+            (during.mean / without - 1.0) * 100.0,
+            during.p99,
+            before.p99,
+            during.longest / 1000.0,
+            before.longest / 1000.0,
         ),
         "less than 10 % slower (etcd: 47 %)",
     );
@@ -62,10 +62,11 @@ fn for_seconds(seconds: u64) -> impl Fn() -> bool {
     move || Instant::now() > end
 }
 
+/// Microseconds.
 struct Times {
-    mean_us: f64,
-    p99_us: f64,
-    longest_us: f64,
+    mean: f64,
+    p99: f64,
+    longest: f64,
 }
 
 /// Puts at a fixed rate until told to stop: how long each takes, waiting for locks included. Its inverse
@@ -89,8 +90,8 @@ fn puts(store: &Store, value: &Bytes, until: &dyn Fn() -> bool) -> Times {
     nanos.sort_unstable();
     let us = |nanos| ratio(nanos, 1000);
     Times {
-        mean_us: us(nanos.iter().sum()) / ratio(nanos.len() as u64, 1),
-        p99_us: us(nanos[nanos.len() * 99 / 100]),
-        longest_us: us(*nanos.last().expect("at least a millisecond's")),
+        mean: us(nanos.iter().sum()) / ratio(nanos.len() as u64, 1),
+        p99: us(nanos[nanos.len() * 99 / 100]),
+        longest: us(*nanos.last().expect("at least a millisecond's")),
     }
 }

@@ -109,6 +109,8 @@ pub(crate) struct EtcdModel {
     pub(crate) rows: BTreeMap<RowKey, Bytes>,
     pub(crate) revision: i64,
     pub(crate) compacted: i64,
+    /// Raft index.
+    pub(crate) applied: u64,
     compaction_hashes: BTreeMap<i64, u32>,
 }
 
@@ -119,6 +121,7 @@ impl EtcdModel {
             rows: BTreeMap::new(),
             revision: 1,
             compacted: -1,
+            applied: 0,
             compaction_hashes: BTreeMap::new(),
         }
     }

@@ -5,8 +5,10 @@
 )]
 #![expect(clippy::print_stdout, reason = "tests that skip say why")]
 
+mod bad_input;
 mod compaction_hashes;
 mod crash;
+mod embedding;
 mod etcd_model;
 mod golden;
 mod model;

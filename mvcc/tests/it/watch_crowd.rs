@@ -32,7 +32,7 @@ fn pods() -> WatchOptions {
 /// Changes of a round, which is one transaction: always the same number of bytes.
 fn change(store: &Store, round: i64) -> i64 {
     let mut txn = store.write();
-    for part in 0..1 + round % 3 {
+    for part in 0..=round % 3 {
         let key = Bytes::from(format!("/registry/pods/{:02}-{part}", round % 7));
         txn.put(key, Bytes::from(vec![b'v'; 60]), 0).unwrap();
     }
