@@ -134,9 +134,13 @@ impl LogStore {
         self.log.write().hard_state = hard_state;
     }
 
-    /// Records the newest snapshot; entries stay until [`release_to`](Self::release_to).
+    /// Records the newest snapshot; entries stay until [`release_to`](Self::release_to). One that is older
+    /// than a snapshot received meanwhile changes nothing.
     pub fn set_snapshot(&self, snapshot: Snapshot) {
-        self.log.write().snapshot = snapshot;
+        let mut log = self.log.write();
+        if snapshot.metadata.index > log.snapshot.metadata.index {
+            log.snapshot = snapshot;
+        }
     }
 
     /// Starts over behind a snapshot that was received; what the log held is void.

@@ -26,6 +26,13 @@ use crate::threads::{RaftThread, WalThread};
 /// them. etcd's number (`recvBufSize`).
 const MAX_WAITING_MESSAGES: usize = 4096;
 
+/// Payload bytes a leader takes on beyond what is committed; more are refused with "too many requests".
+/// etcd has no such bound, and a leader whose followers hang grows without one.
+const MAX_UNCOMMITTED_BYTES: u64 = 256 << 20;
+
+/// Payload bytes on their way to one follower: what it may have to keep in memory while its disk hangs.
+const MAX_INFLIGHT_BYTES: u64 = 64 << 20;
+
 /// After this time a read that was not answered is asked for again. etcd's number.
 const READ_RETRY: Duration = Duration::from_millis(500);
 
@@ -158,8 +165,8 @@ fn limits(config: &NodeConfig) -> Limits {
     }
 }
 
-/// The limits etcd runs raft with (etcd `server/etcdserver/{bootstrap,raft}.go`), and asynchronous
-/// storage writes.
+/// The limits etcd runs raft with (etcd `server/etcdserver/{bootstrap,raft}.go`), bounds on memory, and
+/// asynchronous storage writes.
 fn raft_config(id: u64, applied: u64, config: &NodeConfig) -> RaftConfig {
     RaftConfig {
         id,
@@ -169,8 +176,9 @@ fn raft_config(id: u64, applied: u64, config: &NodeConfig) -> RaftConfig {
         async_storage_writes: true,
         max_size_per_msg: 1 << 20,
         max_committed_size_per_ready: 4 << 20,
-        max_uncommitted_entries_size: 1 << 30,
+        max_uncommitted_entries_size: MAX_UNCOMMITTED_BYTES,
         max_inflight_msgs: 512,
+        max_inflight_bytes: MAX_INFLIGHT_BYTES,
         check_quorum: true,
         pre_vote: config.pre_vote,
         read_only_option: ReadOnlyOption::Safe,

@@ -75,6 +75,9 @@ fn a_received_snapshot_replaces_the_log() {
     assert_eq!((log.term(10).unwrap(), log.term(11).unwrap()), (4, 4));
     assert!(matches!(log.term(9), Err(StorageError::Compacted)));
     assert_eq!(log.bytes(), entry_size(&entry(11, 4, 10)));
+    // One that was being saved when it arrived.
+    log.set_snapshot(snapshot(2, 1));
+    assert_eq!(Storage::snapshot(&log).unwrap().metadata.index, 10);
 }
 
 /// A log on disk whose entries are no longer in memory: overwritten tails, several segments.

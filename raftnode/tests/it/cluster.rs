@@ -2,6 +2,7 @@
 //!
 //! `ledger`: the state machine. `net`: the network. `world`: members, time, and what must always hold.
 //! `elections`, `reads`, `snapshots`, `members`: scripts. `chaos`: seeds.
+//! `threads`: the same with threads.
 mod chaos;
 mod elections;
 mod ledger;
@@ -9,4 +10,5 @@ mod members;
 mod net;
 mod reads;
 mod snapshots;
+mod threads;
 mod world;

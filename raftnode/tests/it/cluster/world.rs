@@ -272,9 +272,10 @@ impl World {
     fn compare(&mut self, id: u64) {
         let running = self.slots.get_mut(&id).unwrap().running.as_mut().unwrap();
         let content = running.content.lock();
-        if content.entries.len() < running.checked {
-            panic!("member {id} took back what it had applied");
-        }
+        assert!(
+            content.entries.len() >= running.checked,
+            "member {id} took back what it had applied"
+        );
         for (index, data) in &content.entries[running.checked..] {
             let known = self.history.entry(*index).or_insert_with(|| data.clone());
             assert_eq!(known, data, "member {id} has something else at {index}");
