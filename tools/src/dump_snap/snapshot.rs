@@ -1,5 +1,5 @@
 //! A `.snap` file, taken apart.
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use crate::dump_wal::conf_state;
 /// What was found in the file.
 #[derive(Debug)]
 pub(super) struct Snapshot {
+    path: PathBuf,
     file_bytes: u64,
     /// Checksum the file gives; none when not even that can be read.
     crc: Option<u32>,
@@ -43,7 +44,8 @@ impl Snapshot {
         let crc = snappb::Snapshot::decode(bytes.clone())
             .ok()
             .map(|container| container.crc);
-        let content = decode(bytes, file).map_err(|e| e.to_string());
+        let offset = fault_offset(&bytes);
+        let content = decode(bytes, file).map_err(|e| format!("{e} (at offset {offset})"));
         let content = content.map(|snapshot| Content::of(snapshot, file));
         let in_log = match (known, &content) {
             (Some(known), Ok(content)) => {
@@ -57,6 +59,7 @@ impl Snapshot {
             _ => None,
         };
         Ok(Self {
+            path: file.to_path_buf(),
             file_bytes,
             crc,
             content,
@@ -68,12 +71,16 @@ impl Snapshot {
         match &self.content {
             Err(flaw) => Some(flaw.clone()),
             Ok(Content { misnamed: true, .. }) => {
-                Some("the name is that of another snapshot".to_owned())
+                let path = self.path.display();
+                Some(format!("{path}: the name is that of another snapshot"))
             }
             Ok(Content {
                 store: Some(Err(flaw)),
                 ..
-            }) => Some(format!("the data is not a v2 store: {flaw}")),
+            }) => {
+                let path = self.path.display();
+                Some(format!("{path}: the data is not a v2 store: {flaw}"))
+            }
             Ok(_) => None,
         }
     }
@@ -162,3 +169,30 @@ impl Content {
         }
     }
 }
+
+/// Where in a file that is no snapshot the fault is: where its fields stop being those of the container,
+/// or else where the data begins, which the checksum covers as a whole.
+fn fault_offset(file: &[u8]) -> usize {
+    /// Tags of the checksum, a varint, and of the data.
+    const CRC: u8 = 0x08;
+    const DATA: u8 = 0x12;
+    let varint = |at: usize| -> Option<(usize, usize)> {
+        let bytes = file.get(at..)?.iter().take(10);
+        let len = bytes.take_while(|byte| **byte >= 0x80).count() + 1;
+        let bytes = file.get(at..at + len)?.iter().rev();
+        let value = bytes.fold(0_u128, |value, byte| value << 7 | u128::from(byte & 0x7f));
+        Some((usize::try_from(value).ok()?, at + len))
+    };
+    let mut at = 0;
+    while let Some(tag) = file.get(at) {
+        match (*tag, varint(at + 1)) {
+            (CRC, Some((_, end))) => at = end,
+            (DATA, Some((len, end))) if len <= file.len() - end => return end,
+            _ => return at,
+        }
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests;

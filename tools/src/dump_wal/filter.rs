@@ -38,7 +38,11 @@ impl Filter {
     }
 
     /// Refuses types nobody knows: what is left out by a typing error would look like what is not there.
-    fn new(entry_types: &str, request_types: &[String], key_prefix: Option<&str>) -> Result<Self> {
+    pub(super) fn new(
+        entry_types: &str,
+        request_types: &[String],
+        key_prefix: Option<&str>,
+    ) -> Result<Self> {
         let entry_types: Vec<_> = entry_types.split(',').map(str::to_owned).collect();
         for name in &entry_types {
             if !ENTRY_TYPES.contains(&name.as_str()) {

@@ -59,7 +59,7 @@ pub(super) fn head(start: &Start, metadata: &Metadata, state: &HardState) -> Jso
 }
 
 /// One entry.
-fn entry(placed: &Placed, request: &Request<'_>) -> Json {
+pub(super) fn entry(placed: &Placed, request: &Request<'_>) -> Json {
     let entry = &placed.entry;
     let mut object = json!({
         "kind": "entry",

@@ -172,3 +172,6 @@ fn without_password<'a>(tree: &Tree<'a>) -> Tree<'a> {
 fn may_hold_password(request: &str) -> bool {
     request == "auth_user_change_password"
 }
+
+#[cfg(test)]
+mod tests;

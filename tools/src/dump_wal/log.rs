@@ -6,6 +6,7 @@ use anyhow::Result;
 use prost::Message as _;
 use varve_proto::etcdserverpb::Metadata;
 use varve_proto::raftpb::{Entry, HardState};
+use varve_proto::walpb::Snapshot;
 use varve_wal::{Record, RecordKind};
 
 use super::Place;
@@ -35,16 +36,55 @@ pub(super) struct Log {
 /// Why records cannot be put together; the record's place is added by who knows it.
 type Flaw = String;
 
+/// Entries without a gap, the newest ones read. Before the first of them there may be others, and a hole
+/// between that a snapshot from a leader made.
+#[derive(Debug, Default)]
+pub(super) struct Run {
+    /// How many entries stand before it.
+    from: usize,
+    /// The index before its first; any, until there is a first.
+    base: Option<u64>,
+    /// The newest snapshot recorded so far.
+    pub(super) snapshot: u64,
+}
+
+impl Run {
+    /// Begins after an index; without one the first entry there is decides.
+    pub(super) fn after(index: u64) -> Self {
+        Self {
+            base: (index > 0).then_some(index),
+            ..Self::default()
+        }
+    }
+
+    /// How many of `count` entries stay when one of `index` comes: it takes the place of those from its
+    /// own index on.
+    pub(super) fn place(&mut self, index: u64, count: usize) -> Result<usize, Flaw> {
+        let base = *self.base.get_or_insert(index.saturating_sub(1));
+        let Some(keep) = index.checked_sub(base).and_then(|n| n.checked_sub(1)) else {
+            return Err(format!("entry {index} goes back before {base}"));
+        };
+        let have = (count - self.from) as u64;
+        if keep <= have {
+            return Ok(self.from + usize::try_from(keep).map_err(|e| e.to_string())?);
+        }
+        if self.snapshot.checked_add(1) != Some(index) {
+            return Err(format!("entry {index} follows entry {}", base + have));
+        }
+        (self.from, self.base) = (count, Some(self.snapshot));
+        Ok(count)
+    }
+}
+
 impl Log {
     /// Reads the entries above `after`, in what is left of the log when its beginning was purged.
     pub(super) fn read(place: &Place, after: u64, console: &Console<'_>) -> Result<Self> {
         let records = Steady::new(place, console, || place.open_after(after))?;
-        // Without a start the first entry there is decides what can follow.
-        let mut next = (after > 0).then_some(after);
+        let mut run = Run::after(after);
         let mut log = Self::default();
         for record in records {
             let outcome = record.and_then(|record| {
-                let added = log.add(&record, after, &mut next);
+                let added = log.add(&record, after, &mut run);
                 added.map_err(|flaw| Stop::at(&record, &flaw))
             });
             if let Err(stop) = outcome {
@@ -55,10 +95,14 @@ impl Log {
         Ok(log)
     }
 
-    fn add(&mut self, record: &Record, after: u64, base: &mut Option<u64>) -> Result<(), Flaw> {
+    fn add(&mut self, record: &Record, after: u64, run: &mut Run) -> Result<(), Flaw> {
         let data = record.data.clone();
         match record.kind {
-            RecordKind::Crc | RecordKind::Snapshot => {}
+            RecordKind::Crc => {}
+            RecordKind::Snapshot => {
+                let snapshot = Snapshot::decode(data).map_err(|e| format!("snapshot: {e}"))?;
+                run.snapshot = run.snapshot.max(snapshot.index);
+            }
             RecordKind::Metadata => {
                 self.metadata = Metadata::decode(data).map_err(|e| format!("metadata: {e}"))?;
             }
@@ -67,7 +111,7 @@ impl Log {
             }
             RecordKind::Entry => {
                 let entry = Entry::decode(data).map_err(|e| format!("entry: {e}"))?;
-                return self.entry(entry, record, after, base);
+                return self.entry(entry, record, after, run);
             }
         }
         Ok(())
@@ -78,28 +122,20 @@ impl Log {
         entry: Entry,
         record: &Record,
         after: u64,
-        base: &mut Option<u64>,
+        run: &mut Run,
     ) -> Result<(), Flaw> {
-        let count = self.entries.len() as u64;
         if entry.index <= after {
-            self.overridden += count;
+            self.overridden += self.entries.len() as u64;
             self.entries.clear();
+            *run = Run {
+                snapshot: run.snapshot,
+                ..Run::after(after)
+            };
             return Ok(());
         }
-        let base = *base.get_or_insert(entry.index - 1);
-        let Some(keep) = entry.index.checked_sub(base).and_then(|n| n.checked_sub(1)) else {
-            return Err(format!("entry {} goes back before {base}", entry.index));
-        };
-        if keep > count {
-            return Err(format!(
-                "entry {} follows entry {}",
-                entry.index,
-                base + count
-            ));
-        }
-        self.overridden += count - keep;
-        self.entries
-            .truncate(usize::try_from(keep).map_err(|e| e.to_string())?);
+        let keep = run.place(entry.index, self.entries.len())?;
+        self.overridden += (self.entries.len() - keep) as u64;
+        self.entries.truncate(keep);
         self.entries.push(Placed {
             entry,
             segment: Arc::clone(&record.segment),

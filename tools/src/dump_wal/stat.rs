@@ -7,10 +7,12 @@ use prost::Message as _;
 use serde_json::json;
 use varve_proto::etcdserverpb::Metadata;
 use varve_proto::raftpb::{Entry, HardState};
+use varve_proto::walpb::Snapshot;
 use varve_wal::{Record, RecordKind};
 
 use super::args::Cli;
 use super::filter::Filter;
+use super::log::Run;
 use super::request::Request;
 use super::start::Start;
 use super::steady::{Steady, Stop};
@@ -40,6 +42,7 @@ struct Use {
 /// An entry that no later one has taken the place of, by what it asks for.
 #[derive(Clone, Copy, Debug)]
 struct Counted {
+    index: u64,
     /// None when the filter passes over it.
     name: Option<&'static str>,
     bytes: u64,
@@ -51,8 +54,7 @@ struct Statistics {
     metadata: Metadata,
     state: HardState,
     segments: Vec<Use>,
-    /// Index of the first entry counted.
-    first: u64,
+    run: Run,
     entries: Vec<Counted>,
     overridden: u64,
 }
@@ -110,7 +112,12 @@ impl Statistics {
         }
         let data = record.data.clone();
         let entry = match record.kind {
-            RecordKind::Crc | RecordKind::Snapshot => None,
+            RecordKind::Crc => None,
+            RecordKind::Snapshot => {
+                let snapshot = Snapshot::decode(data).map_err(|e| format!("snapshot: {e}"))?;
+                self.run.snapshot = self.run.snapshot.max(snapshot.index);
+                None
+            }
             RecordKind::Metadata => {
                 self.metadata = Metadata::decode(data).map_err(|e| format!("metadata: {e}"))?;
                 None
@@ -142,26 +149,14 @@ impl Statistics {
         filter: &Filter,
         indexes: &Range<u64>,
     ) -> Result<(), String> {
-        // After a snapshot from a leader entries go on behind a hole: what came before is gone.
-        let count = self.entries.len() as u64;
-        if count == 0 || entry.index > self.first + count {
-            self.overridden += count;
-            self.entries.clear();
-            self.first = entry.index;
-        }
-        let Some(keep) = entry.index.checked_sub(self.first) else {
-            return Err(format!(
-                "entry {} goes back before {}",
-                entry.index, self.first
-            ));
-        };
-        let keep = usize::try_from(keep).map_err(|e| e.to_string())?;
+        let keep = self.run.place(entry.index, self.entries.len())?;
         self.overridden += (self.entries.len() - keep) as u64;
         self.entries.truncate(keep);
         let request = Request::of(entry);
         let wanted = entry.index > indexes.start && entry.index < indexes.end;
         let name = (wanted && filter.passes(&request)).then(|| request.type_name());
-        self.entries.push(Counted { name, bytes });
+        let index = entry.index;
+        self.entries.push(Counted { index, name, bytes });
         Ok(())
     }
 
@@ -187,17 +182,17 @@ impl Statistics {
 
     fn kinds(&self) -> BTreeMap<&'static str, Kind> {
         let mut kinds: BTreeMap<&str, Kind> = BTreeMap::new();
-        for (index, counted) in (self.first..).zip(&self.entries) {
-            if let Some(name) = counted.name {
-                kinds.entry(name).or_default().add(counted.bytes, index);
+        for Counted { index, name, bytes } in &self.entries {
+            if let Some(name) = name {
+                kinds.entry(name).or_default().add(*bytes, *index);
             }
         }
         kinds
     }
     fn print_text(&self, kinds: &BTreeMap<&str, Kind>, console: &mut Console<'_>) -> Result<()> {
-        let range = match self.entries.len() as u64 {
-            0 => "none".to_owned(),
-            count => format!("{} to {}", self.first, self.first + count - 1),
+        let range = match (self.entries.first(), self.entries.last()) {
+            (Some(first), Some(last)) => format!("{} to {}", first.index, last.index),
+            _ => "none".to_owned(),
         };
         writeln!(
             console.out,

@@ -9,17 +9,18 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// An etcd on an address of its own, killed at the end.
-struct Etcd {
+pub(crate) struct Etcd {
     child: Child,
     address: Ipv4Addr,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Etcd {
-    fn start(binary: &PathBuf) -> Self {
+    /// Starts one; `number` tells it from others of this process.
+    pub(crate) fn start(binary: &PathBuf, number: u8) -> Self {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let [.., high, low] = std::process::id().to_be_bytes();
-        let address = Ipv4Addr::new(127, high | 0x80, low, 1);
+        let address = Ipv4Addr::new(127, high | 0x80, low, number);
         let (client, peer) = (
             format!("http://{address}:2379"),
             format!("http://{address}:2380"),
@@ -48,7 +49,7 @@ impl Etcd {
         let etcd = Self {
             child,
             address,
-            _dir: dir,
+            dir,
         };
         let give_up = Instant::now() + Duration::from_mins(1);
         while !etcd.is_healthy() {
@@ -56,6 +57,11 @@ impl Etcd {
             std::thread::sleep(Duration::from_millis(20));
         }
         etcd
+    }
+
+    /// Its data directory.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
     }
 
     fn is_healthy(&self) -> bool {
@@ -70,7 +76,7 @@ impl Etcd {
     }
 
     /// Runs the benchmark and returns its exit code and JSON.
-    fn bench(&self, args: &[&str]) -> (Option<i32>, Value) {
+    pub(crate) fn bench(&self, args: &[&str]) -> (Option<i32>, Value) {
         let pid = self.child.id().to_string();
         let endpoint = format!("{}:2379", self.address);
         let output: Output = Command::new(env!("CARGO_BIN_EXE_varve-bench"))
@@ -107,7 +113,7 @@ fn every_request_reaches_the_server_and_is_reported() {
         eprintln!("skipped: VARVE_ETCD_DIR is not set");
         return;
     };
-    let etcd = Etcd::start(&PathBuf::from(dir).join("etcd"));
+    let etcd = Etcd::start(&PathBuf::from(dir).join("etcd"), 1);
     let good = |args: &[&str], requests: u64| {
         let (code, json) = etcd.bench(args);
         assert_eq!(code, Some(0), "{args:?}: {json}");

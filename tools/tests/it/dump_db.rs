@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use serde_json::Value as Json;
-use varve_backend::{Batch, Bucket, Engine as _};
+use varve_backend::{Backend, BackendOptions, Batch, Bucket, Engine as _};
 use varve_backend_btree::{BtreeEngine, BtreeOptions};
 use varve_mvcc::{Store, StoreOptions};
 use varve_vfs::RealFs;
@@ -84,7 +84,7 @@ fn a_database_of_ours_is_hashed_as_the_store_hashes_it() {
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("db");
     let engine = BtreeEngine::open(RealFs::shared(), &path, BtreeOptions::default()).unwrap();
-    let backend = varve_backend::Backend::open(Arc::new(engine), Default::default()).unwrap();
+    let backend = Backend::open(Arc::new(engine), BackendOptions::default()).unwrap();
     let options = StoreOptions {
         manual: true,
         ..StoreOptions::default()
@@ -129,7 +129,7 @@ fn a_database_of_ours_is_hashed_as_the_store_hashes_it() {
         let compacted = store.compact_revision();
         for revision in [
             compacted.max(1) + 1,
-            (compacted + store.revision()) / 2,
+            i64::midpoint(compacted, store.revision()),
             store.revision(),
         ] {
             let revision = revision.clamp(compacted.max(1), store.revision());

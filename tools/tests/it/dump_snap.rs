@@ -8,6 +8,7 @@ use varve_snap::Snapshotter;
 use varve_vfs::{OpenOptions, RealFs};
 
 use crate::archive::members;
+use crate::tool::{Run, run, state_of};
 
 fn dump(args: &[&str], path: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_etcd-dump-snap"))
@@ -126,6 +127,63 @@ fn a_broken_snapshot_is_told_and_left_where_it_is() {
 }
 
 #[test]
+fn every_kind_of_damage_is_told_with_file_and_cause_and_changes_nothing() {
+    type Change = fn(&mut Vec<u8>);
+    // Of the file: the checksum's tag and five bytes, the data's tag, its length, the data.
+    let cases: [(Change, &str); 7] = [
+        (|bytes| bytes[2] ^= 1, "checksum of the data"),
+        (|bytes| bytes[7] ^= 4, "(at offset "),
+        (
+            |bytes| *bytes.last_mut().unwrap() ^= 0x40,
+            "checksum of the data",
+        ),
+        (|bytes| bytes.truncate(bytes.len() / 2), "(at offset "),
+        (Vec::clear, " is no snapshot: "),
+        (
+            |bytes| *bytes = b"#!/bin/sh\nexit\n".repeat(9),
+            "(at offset ",
+        ),
+        (|bytes| bytes.fill(0), "(at offset "),
+    ];
+    for (change, cause) in cases {
+        let (scratch, snapshotter) = directory();
+        snapshotter.save(&snapshot(7)).unwrap();
+        let path = snapshotter.save(&snapshot(8)).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        change(&mut bytes);
+        std::fs::write(&path, bytes).unwrap();
+        let before = state_of(scratch.path());
+        for args in [&["--verify"][..], &["--json"], &["--v2-store"], &[]] {
+            let Run { code, out, err } = run("etcd-dump-snap", args, scratch.path());
+            assert_eq!(code, Some(1), "{cause} {args:?}");
+            assert!(err.contains(&*path.to_string_lossy()), "{cause}: {err}");
+            assert!(
+                err.contains(cause) && err.contains(" (at offset "),
+                "{cause}: {err}"
+            );
+            let good = path.with_file_name("0000000000000003-0000000000000007.snap");
+            assert!(
+                out.contains(&*good.to_string_lossy()),
+                "the sound one is shown: {out}"
+            );
+        }
+        assert_eq!(state_of(scratch.path()), before);
+    }
+    // Under another's name.
+    let (scratch, snapshotter) = directory();
+    let path = snapshotter.save(&snapshot(7)).unwrap();
+    let wrong = path.with_file_name("0000000000000003-0000000000000009.snap");
+    std::fs::rename(&path, &wrong).unwrap();
+    let Run { code, err, .. } = run("etcd-dump-snap", &[], scratch.path());
+    assert_eq!(code, Some(1));
+    assert!(err.contains(&*wrong.to_string_lossy()), "{err}");
+    assert!(
+        err.contains("the name is that of another snapshot"),
+        "{err}"
+    );
+}
+
+#[test]
 fn received_databases_are_summed_up() {
     let (scratch, snapshotter) = directory();
     members("basic-3.6", |_, dir| {
@@ -138,6 +196,21 @@ fn received_databases_are_summed_up() {
         );
         assert_eq!(object["ok"], true, "{object}");
         assert!(object["pages"].as_u64().unwrap() > 4);
+        assert_eq!(object["consistent_index"], 29);
+        let revisions = [&object["first_revision"], &object["last_revision"]];
+        assert_eq!(revisions, [&Json::from(2), &Json::from(21)]);
+        let buckets = object["buckets"].as_array().unwrap();
+        let key = buckets
+            .iter()
+            .find(|bucket| bucket["name"] == "key")
+            .unwrap();
+        assert_eq!((buckets.len(), &key["keys"]), (10, &Json::from(24)));
+        let text = String::from_utf8(dump(&[], scratch.path()).stdout).unwrap();
+        assert!(text.contains("  applied     index 29, term 2\n"), "{text}");
+        assert!(
+            text.contains("  revisions   2 to 21, 6 tombstones\n"),
+            "{text}"
+        );
         std::fs::write(&received, b"no database").unwrap();
         assert_eq!(dump(&[], scratch.path()).status.code(), Some(1));
     });

@@ -11,6 +11,8 @@ mod bench;
 mod dump_db;
 mod dump_snap;
 mod dump_wal;
+mod live;
+mod manners;
 mod pinned;
 mod tool;
 mod wal_damage;

@@ -59,9 +59,10 @@ fn outputs_on_every_golden_directory_are_as_pinned() {
     let (mut seen, mut wrong) = (Vec::new(), Vec::new());
     members("", |name, dir| {
         let own = dir.file_name().unwrap().to_str().unwrap();
-        let label = match own == name {
-            true => format!("{name}.txt"),
-            false => format!("{name}_{own}.txt"),
+        let label = if own == name {
+            format!("{name}.txt")
+        } else {
+            format!("{name}_{own}.txt")
         };
         let shown = SHOWN.iter().any(|part| name.contains(part));
         let text = describe(dir, shown);
