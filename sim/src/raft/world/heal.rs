@@ -33,7 +33,7 @@ impl World<'_> {
     pub(super) fn look(&mut self, round: u64) -> Result<bool, Violation> {
         self.free_votes()?;
         if round % 64 == 50 {
-            self.raise_term()?;
+            self.raise_term();
         }
         if let Some(leader) = self.leader() {
             if self.has_agreed(leader)? {
@@ -77,19 +77,15 @@ impl World<'_> {
 
     /// Without quorum checks and pre-votes nobody tells a leader that a member is in a later term, which
     /// it then ignores for as long as it leads; and a learner cannot end that by an election. An operator
-    /// would.
-    fn raise_term(&mut self) -> Checked {
-        if self.plan.settings.check_quorum || self.plan.settings.pre_vote {
-            return Ok(());
+    /// would start the leader anew.
+    fn raise_term(&mut self) {
+        let settings = &self.plan.settings;
+        if !settings.check_quorum
+            && !settings.pre_vote
+            && let Some(leader) = self.leader()
+        {
+            self.crash(leader, None, 1);
         }
-        for id in self.newest_config.1.voters.clone() {
-            if let Some(running) = self.running(id) {
-                // A node that stopped is noticed when it is settled.
-                drop(running.raw.campaign());
-            }
-            self.settle(id)?;
-        }
-        Ok(())
     }
 
     fn has_agreed(&self, leader: u64) -> Result<bool, Violation> {
