@@ -280,6 +280,12 @@ impl Backend {
         Guard::new(shared)
     }
 
+    /// Returns when [`begin`](Self::begin) would not have to wait for the committer: for those who would
+    /// hold a lock of their own meanwhile.
+    pub fn wait_for_room(&self) {
+        self.shared().wait_for_room();
+    }
+
     /// Everything whose guard ended before this call, unaffected by what follows.
     pub fn view(&self) -> View {
         let (published, seq) = &*self.shared().published.read();

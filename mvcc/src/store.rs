@@ -244,6 +244,7 @@ impl Store {
     pub fn export(&self) -> Result<StoreExport> {
         let core = self.core();
         let writer = core.writer.lock();
+        core.publish_ahead(&writer);
         core.backend.force_commit()?;
         let view = core.backend.view();
         let image = core.backend.engine().export()?;

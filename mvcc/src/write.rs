@@ -50,6 +50,9 @@ impl Rows for Guard<'_> {
 
 impl<'a> WriteTxn<'a> {
     pub(crate) fn begin(core: &'a Core) -> Self {
+        // Under backpressure this is the disk's time, which a reader who needs the writer's lock for a
+        // moment must not wait for.
+        core.backend.wait_for_room();
         let writer = core.writer.lock();
         Self {
             core,

@@ -1,5 +1,6 @@
-//! Power cuts and failing disks under a store over the B+tree: whatever is left opens, and is the
-//! store as some whole transaction left it.
+//! Power cuts and failing disks under a store over the B+tree: whatever is left opens, is the store as
+//! some whole transaction left it, and goes on (a compaction that was under way included) to the same
+//! rows and hashes.
 
 use std::sync::Arc;
 
@@ -115,6 +116,8 @@ fn verify(fs: &SimFs, durable: u64, what: &str) {
     assert_eq!(store.compact_revision(), model.compacted, "{what}");
     finish_compaction(&store);
     check_rows(&store, &model);
+    let hash = |store: &Store| store.hash_kv(0).unwrap().hash;
+    assert_eq!(Some(hash(&store)), model.hash_kv(0), "{what}");
     for n in applied..TXNS {
         assert!(
             transaction(Some(&store), &mut model, n, n % 5 == 0),
@@ -124,6 +127,7 @@ fn verify(fs: &SimFs, durable: u64, what: &str) {
     finish_compaction(&store);
     check_all(&store.read(), &model);
     check_rows(&store, &model);
+    assert_eq!(Some(hash(&store)), model.hash_kv(0), "{what}");
 }
 
 /// Operations of an undisturbed run.
