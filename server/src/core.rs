@@ -1,6 +1,7 @@
 //! The member as its services see it: propose and wait, read, ask for facts.
 //!
 //! Shared by every connection (`Arc<Core>`); nothing here blocks a runtime thread.
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -55,8 +56,8 @@ const HEADER_FIELD: u32 = 100;
 /// (etcd `server/etcdserver/v3_server.go`, maxGapBetweenApplyAndCommitIndex).
 const MAX_APPLY_BACKLOG: u64 = 5000;
 
-/// How often an unanswered ReadIndex round is asked for again.
-const READ_INDEX_RETRY: Duration = Duration::from_millis(500);
+/// A read round that takes longer is counted as slow.
+const SLOW_READ_INDEX: Duration = Duration::from_secs(1);
 
 /// What every response header starts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -382,20 +383,20 @@ impl Core {
         if self.parts.node.published().reads_are_linearizable() {
             return Ok(());
         }
-        let rounds = async {
-            loop {
-                if let Ok(result) = tokio::time::timeout(READ_INDEX_RETRY, self.read_index()).await
-                {
-                    return result;
-                }
-                self.parts.metrics.read_index_slow();
-            }
-        };
-        let index = match tokio::time::timeout(self.request_timeout, rounds).await {
+        // The raft thread asks again by itself when no answer comes.
+        let mut round = pin!(self.read_index());
+        let index = match tokio::time::timeout(SLOW_READ_INDEX, &mut round).await {
             Ok(index) => index?,
             Err(_) => {
-                self.parts.metrics.read_index_failed();
-                return Err(RpcError::Timeout.into());
+                self.parts.metrics.read_index_slow();
+                let rest = self.request_timeout.saturating_sub(SLOW_READ_INDEX);
+                match tokio::time::timeout(rest, round).await {
+                    Ok(index) => index?,
+                    Err(_) => {
+                        self.parts.metrics.read_index_failed();
+                        return Err(RpcError::Timeout.into());
+                    }
+                }
             }
         };
         match tokio::time::timeout(self.request_timeout, self.wait_applied(index)).await {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 use varve_backend::{Backend, BackendOptions, CommitStats};
-use varve_mvcc::{Store, StoreOptions, schema};
+use varve_mvcc::{Publish, Store, StoreOptions, schema};
 use varve_raftnode::membership::{Cluster, V2Store};
 use varve_raftnode::{
     Bootstrapped, Node, NodeConfig, PeerConfig, PeerTimings, PeerTls, Peers, RequestIds,
@@ -419,6 +419,8 @@ fn store_options(config: &Config) -> StoreOptions {
         compaction_batch_limit: config.compaction_batch_limit,
         compaction_pause: config.compaction_sleep_interval,
         lease_min_ttl_seconds: min_ttl,
+        // Nothing here reads the store while it writes to it (see `Publish`).
+        publish: Publish::WhenRead,
         ..StoreOptions::default()
     }
 }

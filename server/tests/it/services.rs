@@ -12,8 +12,8 @@ use varve_proto::etcdserverpb::cluster_client::ClusterClient;
 use varve_proto::etcdserverpb::{
     AlarmRequest, AlarmType, AuthEnableRequest, CompactionRequest, DefragmentRequest,
     HashKvRequest, HashRequest, LeaseKeepAliveRequest, LeaseLeasesRequest, LeaseRevokeRequest,
-    LeaseTimeToLiveRequest, MemberAddRequest, MemberListRequest, MoveLeaderRequest, PutRequest,
-    SnapshotRequest, StatusRequest,
+    LeaseTimeToLiveRequest, MemberListRequest, MoveLeaderRequest, PutRequest, SnapshotRequest,
+    StatusRequest,
 };
 
 use crate::client::{Client, assert_refused, block_on, delete, get, put, revision};
@@ -408,13 +408,6 @@ fn what_is_not_served_yet_says_so() {
             .connect()
             .await
             .unwrap();
-        let add = MemberAddRequest {
-            peer_urls: vec!["http://127.0.0.1:1".to_owned()],
-            is_learner: false,
-        };
-        let answer = ClusterClient::new(channel.clone()).member_add(add).await;
-        let text = "etcdserverpb.Cluster.MemberAdd is not supported yet by this version of varve";
-        assert_refused(answer, Code::Unimplemented, text);
         let answer = AuthClient::new(channel)
             .auth_enable(AuthEnableRequest {})
             .await;

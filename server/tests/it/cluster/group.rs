@@ -23,6 +23,15 @@ pub(crate) fn etcd() -> Result<Program, String> {
     })
 }
 
+/// A real etcd of a newer release: the program that `VARVE_ETCD_36` names.
+pub(crate) fn etcd_36() -> Result<Program, String> {
+    let path = std::env::var_os("VARVE_ETCD_36").ok_or("VARVE_ETCD_36 is not set")?;
+    Ok(Program {
+        path: path.into(),
+        flags: Vec::new(),
+    })
+}
+
 /// The server under test, declaring to be a release.
 pub(crate) fn varve(compat: &str) -> Program {
     let mut program = binary();
@@ -40,6 +49,8 @@ pub(crate) struct Seat {
     pub(crate) data_dir: PathBuf,
     pub(crate) program: Program,
     pub(crate) flags: Vec<String>,
+    /// Whether its peer URL is https.
+    pub(crate) secure: bool,
     child: Option<Child>,
 }
 
@@ -49,7 +60,8 @@ impl Seat {
     }
 
     pub(crate) fn peer_url(&self) -> String {
-        format!("http://{}:2380", self.address)
+        let scheme = if self.secure { "https" } else { "http" };
+        format!("{scheme}://{}:2380", self.address)
     }
 
     fn log(&self) -> PathBuf {
@@ -147,6 +159,7 @@ impl Group {
             address: own_address(),
             program,
             flags: Vec::new(),
+            secure: false,
             child: None,
         });
         n

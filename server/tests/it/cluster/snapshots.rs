@@ -95,7 +95,7 @@ fn a_saved_snapshot_becomes_a_new_cluster() {
     old.ctl(&[1], &["snapshot", "save", saved.to_str().unwrap()]);
     drop(old);
 
-    let programs = vec![varve("3.6"), varve("3.5"), varve("3.6")];
+    let programs = vec![varve("3.6"), varve("3.6"), varve("3.6")];
     let mut group = Group::new(programs).unwrap();
     let cluster = group.initial_cluster(&[0, 1, 2]);
     for seat in &group.seats {
