@@ -19,7 +19,10 @@ pub(crate) fn octal_quoted(bytes: &[u8]) -> String {
             b'"' => out.push_str("\\\""),
             b'\\' => out.push_str("\\\\"),
             0x20..=0x7e => out.push(char::from(*byte)),
-            other => push(&mut out, format_args!("\\{other:03o}")),
+            other => {
+                let digit = |shift: u8| char::from(b'0' + (other >> shift & 7));
+                out.extend(['\\', digit(6), digit(3), digit(0)]);
+            }
         }
     }
     out.push('"');

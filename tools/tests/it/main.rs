@@ -14,5 +14,6 @@ mod dump_wal;
 mod live;
 mod manners;
 mod pinned;
+mod random_damage;
 mod tool;
 mod wal_damage;
