@@ -15,38 +15,38 @@ use varve_proto::etcdserverpb::{
 use crate::client::{Client, block_on, revision};
 use crate::harness::{Member, Program, etcd_351, scratch, skipped};
 
-const OPERATIONS: u64 = 2_000;
+const OPERATIONS: usize = 2_000;
 /// Operations between two compactions, about.
-const SPAN: u64 = 160;
-const KEYS: u64 = 60;
+const SPAN: usize = 160;
+const KEYS: usize = 60;
 
 /// Numbers that look random and are the same in every run.
 struct Numbers(u64);
 
 impl Numbers {
-    fn below(&mut self, n: u64) -> u64 {
+    fn below(&mut self, n: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        self.0 % n
+        usize::try_from(self.0 % u64::try_from(n).unwrap()).unwrap()
     }
 }
 
-fn name(n: u64) -> Bytes {
-    Bytes::from(format!("k/{:02}{}", n, "x".repeat((n % 4 * 5) as usize)))
+fn name(n: usize) -> Bytes {
+    Bytes::from(format!("k/{:02}{}", n, "x".repeat(n % 4 * 5)))
 }
 
-fn put(numbers: &mut Numbers, key: u64, lease: i64) -> PutRequest {
-    let len = [0, 1, 10, 300][numbers.below(4) as usize];
+fn put(numbers: &mut Numbers, key: usize, lease: i64) -> PutRequest {
+    let len = [0, 1, 10, 300][numbers.below(4)];
     PutRequest {
         key: name(key),
-        value: Bytes::from(vec![b'a' + (numbers.below(26) as u8); len]),
+        value: Bytes::from(vec![b"abcdefghijklmnopqrstuvwxyz"[numbers.below(26)]; len]),
         lease,
         ..PutRequest::default()
     }
 }
 
-fn delete(from: u64, to: u64) -> DeleteRangeRequest {
+fn delete(from: usize, to: usize) -> DeleteRangeRequest {
     DeleteRangeRequest {
         key: name(from),
         range_end: if from == to { Bytes::new() } else { name(to) },
@@ -64,7 +64,7 @@ enum Operation {
 }
 
 /// One operation, and whether it can only put.
-fn operation(numbers: &mut Numbers, n: u64, leases: &mut Vec<i64>) -> (Operation, bool) {
+fn operation(numbers: &mut Numbers, n: usize, leases: &mut Vec<i64>) -> (Operation, bool) {
     let key = numbers.below(KEYS);
     match numbers.below(20) {
         0 => {
@@ -73,7 +73,7 @@ fn operation(numbers: &mut Numbers, n: u64, leases: &mut Vec<i64>) -> (Operation
             (Operation::Grant(id), false)
         }
         1 if leases.len() > 3 => {
-            let id = leases.swap_remove(numbers.below(leases.len() as u64) as usize);
+            let id = leases.swap_remove(numbers.below(leases.len()));
             (Operation::Revoke(id), false)
         }
         2..5 => (Operation::Delete(delete(key, key)), false),
@@ -104,7 +104,7 @@ fn operation(numbers: &mut Numbers, n: u64, leases: &mut Vec<i64>) -> (Operation
             (Operation::Txn(txn), only_puts)
         }
         9 | 10 if !leases.is_empty() => {
-            let lease = leases[numbers.below(leases.len() as u64) as usize];
+            let lease = leases[numbers.below(leases.len())];
             (Operation::Put(put(numbers, key, lease)), true)
         }
         _ => (Operation::Put(put(numbers, key, 0)), true),
@@ -113,12 +113,28 @@ fn operation(numbers: &mut Numbers, n: u64, leases: &mut Vec<i64>) -> (Operation
 
 async fn apply(client: &mut Client, operation: &Operation) -> i64 {
     let header = match operation {
-        Operation::Put(put) => client.kv.put(put.clone()).await.unwrap().into_inner().header,
+        Operation::Put(put) => {
+            client
+                .kv
+                .put(put.clone())
+                .await
+                .unwrap()
+                .into_inner()
+                .header
+        }
         Operation::Delete(delete) => {
             let response = client.kv.delete_range(delete.clone()).await;
             response.unwrap().into_inner().header
         }
-        Operation::Txn(txn) => client.kv.txn(txn.clone()).await.unwrap().into_inner().header,
+        Operation::Txn(txn) => {
+            client
+                .kv
+                .txn(txn.clone())
+                .await
+                .unwrap()
+                .into_inner()
+                .header
+        }
         Operation::Grant(id) => {
             // Long enough to outlive the test.
             client.grant(10_000, *id).await;

@@ -18,6 +18,7 @@ mod crash;
 mod etcdctl;
 mod golden;
 mod harness;
+mod hash_exchange;
 mod limits;
 mod log_exchange;
 mod opens;
