@@ -21,7 +21,7 @@ const CHUNK: u64 = 500;
 /// Light traffic: a put every other millisecond or so.
 const PAUSE: Duration = Duration::from_millis(2);
 const AT_LEAST: Duration = Duration::from_secs(10);
-const AT_MOST: Duration = Duration::from_secs(120);
+const AT_MOST: Duration = Duration::from_mins(2);
 
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
