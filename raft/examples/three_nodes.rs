@@ -43,7 +43,9 @@ fn settle(nodes: &mut [Node]) -> Result<(), Error> {
 /// Lets time pass until somebody leads; its place in the list.
 fn elect(nodes: &mut [Node]) -> Result<usize, Error> {
     loop {
-        nodes.iter_mut().for_each(|(raw, _)| raw.tick());
+        for (raw, _) in &mut *nodes {
+            raw.tick();
+        }
         settle(nodes)?;
         for (at, (raw, _)) in nodes.iter().enumerate() {
             let status = raw.basic_status();

@@ -15,7 +15,7 @@ use varve_proto::raftpb::{
 
 use crate::confchange::ConfChangeExt;
 use crate::config::Config;
-use crate::entry::encoded_size_of;
+use crate::entry::{encoded_size_of, payload_size_of};
 use crate::error::Error;
 use crate::message::{
     NONE, check_incoming, is_local_message, is_local_target, is_response_message, kind_of, message,
@@ -24,7 +24,6 @@ use crate::message::{
 use crate::raft::Raft;
 use crate::ready::{
     Ready, SoftState, must_sync, storage_append, storage_append_response, storage_apply,
-    storage_apply_response,
 };
 use crate::status::{BasicStatus, Status};
 use crate::storage::Storage;
@@ -47,6 +46,17 @@ pub struct Peer {
     pub context: Bytes,
 }
 
+/// Entries that are applied once a `Ready` is worked off.
+#[derive(Clone, Copy, Debug)]
+struct AppliedOnAdvance {
+    /// Index of the last one.
+    index: u64,
+    /// Encoded bytes.
+    size: u64,
+    /// Payload bytes.
+    payload: u64,
+}
+
 /// A node. Not shared between threads.
 #[derive(Debug)]
 pub struct RawNode<S> {
@@ -56,6 +66,8 @@ pub struct RawNode<S> {
     hard_state: HardState,
     /// Synchronous writes: what the node tells itself once a `Ready` is worked off.
     on_advance: Vec<Message>,
+    /// Synchronous writes: what of the log is applied then.
+    applied_on_advance: Option<AppliedOnAdvance>,
     failed: Option<Error>,
 }
 
@@ -72,6 +84,7 @@ impl<S: Storage> RawNode<S> {
             hard_state: raft.hard_state(),
             raft,
             on_advance: Vec::new(),
+            applied_on_advance: None,
             failed: None,
         })
     }
@@ -148,9 +161,9 @@ impl<S: Storage> RawNode<S> {
         }
     }
 
-    fn step_checked(&mut self, message: Message) -> Result<(), Error> {
+    fn step_checked(&mut self, mut message: Message) -> Result<(), Error> {
         self.check()?;
-        let result = self.raft.step(message);
+        let result = self.raft.step(&mut message);
         self.note(result)
     }
 
@@ -312,7 +325,7 @@ impl<S: Storage> RawNode<S> {
     /// With synchronous writes, if the `Ready` before was not passed to [`RawNode::advance`].
     pub fn ready(&mut self) -> Ready {
         assert!(
-            self.on_advance.is_empty(),
+            self.on_advance.is_empty() && self.applied_on_advance.is_none(),
             "the Ready before has to be advanced first"
         );
         if self.failed.is_some() {
@@ -383,10 +396,11 @@ impl<S: Storage> RawNode<S> {
                 }
             }
             self.on_advance.extend(saved);
-            if !ready.committed_entries.is_empty() {
-                self.on_advance
-                    .push(storage_apply_response(raft.id, &ready.committed_entries));
-            }
+            self.applied_on_advance = ready.committed_entries.last().map(|last| AppliedOnAdvance {
+                index: last.index,
+                size: encoded_size_of(&ready.committed_entries),
+                payload: payload_size_of(&ready.committed_entries),
+            });
         }
         raft.log.accept_unstable();
         if let Some(last) = ready.committed_entries.last() {
@@ -408,6 +422,15 @@ impl<S: Storage> RawNode<S> {
         drop(ready);
         for message in std::mem::take(&mut self.on_advance) {
             let result = self.step_checked(message);
+            self.settle(result);
+        }
+        if let Some(applied) = self.applied_on_advance.take()
+            && self.failed.is_none()
+        {
+            let result = self
+                .raft
+                .entries_applied(applied.index, applied.size, applied.payload);
+            let result = self.note(result);
             self.settle(result);
         }
     }

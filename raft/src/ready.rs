@@ -117,7 +117,7 @@ pub(crate) fn storage_apply(from: u64, entries: &[Entry]) -> Message {
 }
 
 /// The answer that tells a node that entries are applied, in whatever term.
-pub(crate) fn storage_apply_response(to: u64, entries: &[Entry]) -> Message {
+fn storage_apply_response(to: u64, entries: &[Entry]) -> Message {
     Message {
         from: LOCAL_APPLY_THREAD,
         entries: entries.to_vec(),

@@ -237,7 +237,11 @@ impl<S: Storage> Raft<S> {
     }
 
     /// What candidates and pre-candidates do with a message of the present term.
-    pub(super) fn step_candidate(&mut self, m: Message, kind: MessageType) -> Result<(), Error> {
+    pub(super) fn step_candidate(
+        &mut self,
+        m: &mut Message,
+        kind: MessageType,
+    ) -> Result<(), Error> {
         use MessageType as T;
 
         // A candidate may still receive answers to its pre-candidacy: they count no more.
@@ -258,7 +262,7 @@ impl<S: Storage> Raft<S> {
                 self.become_follower(m.term, m.from);
                 self.handle_from_leader(m, kind)
             }
-            T::MsgVoteResp | T::MsgPreVoteResp if kind == awaited => self.count_vote(&m, kind),
+            T::MsgVoteResp | T::MsgPreVoteResp if kind == awaited => self.count_vote(m, kind),
             T::MsgTimeoutNow => {
                 self.config.logger.debug(format_args!(
                     "{:x} [term {} state {}] ignored MsgTimeoutNow from {:x}",

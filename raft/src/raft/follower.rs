@@ -14,7 +14,11 @@ use crate::storage::Storage;
 
 impl<S: Storage> Raft<S> {
     /// What a follower does with a message of the present term.
-    pub(super) fn step_follower(&mut self, mut m: Message, kind: MessageType) -> Result<(), Error> {
+    pub(super) fn step_follower(
+        &mut self,
+        m: &mut Message,
+        kind: MessageType,
+    ) -> Result<(), Error> {
         use MessageType as T;
 
         let leader = self.leader_id();
@@ -43,7 +47,7 @@ impl<S: Storage> Raft<S> {
             }
             T::MsgProp | T::MsgTransferLeader | T::MsgReadIndex => {
                 m.to = leader;
-                self.send(m);
+                self.send(std::mem::take(m));
             }
             T::MsgForgetLeader if self.config.read_only_option == ReadOnlyOption::LeaseBased => {
                 // The leader counts on this node to refuse votes.
@@ -94,7 +98,7 @@ impl<S: Storage> Raft<S> {
     /// A leader's append, heartbeat or snapshot, once its sender is known to lead the present term.
     pub(super) fn handle_from_leader(
         &mut self,
-        m: Message,
+        m: &mut Message,
         kind: MessageType,
     ) -> Result<(), Error> {
         match kind {
@@ -104,7 +108,7 @@ impl<S: Storage> Raft<S> {
         }
     }
 
-    fn handle_append(&mut self, m: Message) -> Result<(), Error> {
+    fn handle_append(&mut self, m: &mut Message) -> Result<(), Error> {
         let previous = EntryId {
             term: m.log_term,
             index: m.index,
@@ -119,7 +123,10 @@ impl<S: Storage> Raft<S> {
             });
             return Ok(());
         }
-        if let Some(last) = self.log.maybe_append(previous, m.entries, m.commit)? {
+        if let Some(last) =
+            self.log
+                .maybe_append(previous, std::mem::take(&mut m.entries), m.commit)?
+        {
             self.send(Message {
                 index: last,
                 ..message(MessageType::MsgAppResp, from)
@@ -148,10 +155,10 @@ impl<S: Storage> Raft<S> {
         Ok(())
     }
 
-    fn handle_heartbeat(&mut self, m: Message) -> Result<(), Error> {
+    fn handle_heartbeat(&mut self, m: &mut Message) -> Result<(), Error> {
         self.log.commit_to(m.commit)?;
         self.send(Message {
-            context: m.context,
+            context: m.context.take(),
             ..message(MessageType::MsgHeartbeatResp, m.from)
         });
         Ok(())

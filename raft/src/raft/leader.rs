@@ -8,12 +8,12 @@ use crate::storage::Storage;
 use crate::tracker::ProgressState;
 
 impl<S: Storage> Raft<S> {
-    pub(super) fn step_leader(&mut self, m: Message, kind: MessageType) -> Result<(), Error> {
+    pub(super) fn step_leader(&mut self, m: &mut Message, kind: MessageType) -> Result<(), Error> {
         use MessageType as T;
 
         match kind {
-            T::MsgProp => return self.propose(m.entries),
-            T::MsgReadIndex => return self.handle_read_request(m),
+            T::MsgProp => return self.propose(std::mem::take(&mut m.entries)),
+            T::MsgReadIndex => return self.handle_read_request(std::mem::take(m)),
             T::MsgForgetLeader => return Ok(()),
             _ => {}
         }
@@ -29,14 +29,14 @@ impl<S: Storage> Raft<S> {
             T::MsgAppResp => {
                 progress.recent_active = true;
                 if m.reject {
-                    self.handle_append_refusal(&m)
+                    self.handle_append_refusal(m)
                 } else {
-                    self.handle_append_ack(&m)
+                    self.handle_append_ack(m)
                 }
             }
-            T::MsgHeartbeatResp => self.handle_heartbeat_response(&m),
+            T::MsgHeartbeatResp => self.handle_heartbeat_response(m),
             T::MsgSnapStatus => {
-                self.handle_snapshot_status(&m);
+                self.handle_snapshot_status(m);
                 Ok(())
             }
             T::MsgUnreachable => {

@@ -68,8 +68,8 @@ impl<S: Storage> Raft<S> {
 
     /// Takes over a snapshot, or says why that is not needed: the answer tells either way how far the
     /// log reaches.
-    pub(super) fn handle_snapshot(&mut self, m: Message) -> Result<(), Error> {
-        let snapshot = m.snapshot.unwrap_or_default();
+    pub(super) fn handle_snapshot(&mut self, m: &mut Message) -> Result<(), Error> {
+        let snapshot = m.snapshot.take().unwrap_or_default();
         let id = snapshot_id(&snapshot);
         let restored = self.restore(snapshot)?;
         let (outcome, index) = if restored {

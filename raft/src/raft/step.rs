@@ -20,12 +20,13 @@ enum Relevance {
 impl<S: Storage> Raft<S> {
     /// Takes one message: from a peer, from a storage thread, or made by the node itself.
     ///
-    /// What comes from outside went through [`crate::message::check_incoming`].
-    pub(crate) fn step(&mut self, m: Message) -> Result<(), Error> {
+    /// What comes from outside went through [`crate::message::check_incoming`]. What it keeps of the
+    /// message it takes out: messages are large, and passing them on by value copies them every time.
+    pub(crate) fn step(&mut self, m: &mut Message) -> Result<(), Error> {
         use MessageType as T;
 
-        let kind = kind_of(&m);
-        if let Relevance::Done = self.compare_terms(&m, kind)? {
+        let kind = kind_of(m);
+        if let Relevance::Done = self.compare_terms(m, kind)? {
             return Ok(());
         }
         // A kind that a later version may have added says nothing to this one but its term.
@@ -39,23 +40,35 @@ impl<S: Storage> Raft<S> {
                         index: m.index,
                     });
                 }
-                self.snapshot_applied(&m)
+                self.snapshot_applied(m)
             }
             T::MsgStorageApplyResp => match m.entries.last() {
-                Some(last) => {
-                    self.applied_to(last.index, encoded_size_of(&m.entries))?;
-                    self.reduce_uncommitted(payload_size_of(&m.entries));
-                    Ok(())
-                }
+                Some(last) => self.entries_applied(
+                    last.index,
+                    encoded_size_of(&m.entries),
+                    payload_size_of(&m.entries),
+                ),
                 None => Ok(()),
             },
-            T::MsgVote | T::MsgPreVote => self.handle_vote_request(&m, kind),
+            T::MsgVote | T::MsgPreVote => self.handle_vote_request(m, kind),
             _ => match self.role {
                 Role::Follower { .. } => self.step_follower(m, kind),
                 Role::PreCandidate | Role::Candidate => self.step_candidate(m, kind),
                 Role::Leader(_) => self.step_leader(m, kind),
             },
         }
+    }
+
+    /// The application has applied entries up to `index`, of this encoded and payload size.
+    pub(crate) fn entries_applied(
+        &mut self,
+        index: u64,
+        size: u64,
+        payload: u64,
+    ) -> Result<(), Error> {
+        self.applied_to(index, size)?;
+        self.reduce_uncommitted(payload);
+        Ok(())
     }
 
     fn compare_terms(
