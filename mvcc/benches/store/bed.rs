@@ -9,7 +9,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tempfile::TempDir;
 use varve_backend::{Backend, BackendOptions, Engine, MemoryEngine};
 use varve_backend_btree::{BtreeEngine, BtreeOptions};
-use varve_mvcc::{Store, StoreOptions};
+use varve_mvcc::{Publish, Store, StoreOptions};
 use varve_vfs::RealFs;
 
 /// Name `n`, 48 bytes as Kubernetes makes them.
@@ -27,9 +27,11 @@ pub(crate) fn directory() -> TempDir {
     tempfile::tempdir_in(parent).expect("a directory")
 }
 
+/// As a server opens its store, without the background thread.
 pub(crate) fn manual() -> StoreOptions {
     StoreOptions {
         manual: true,
+        publish: Publish::WhenRead,
         ..StoreOptions::default()
     }
 }
