@@ -19,8 +19,9 @@ use crate::page::Node;
 #[cfg(test)]
 mod tests;
 
-/// Pages with fewer elements are searched by halves at once.
-const GUESS_FROM: usize = 5;
+/// With fewer elements there is nothing to guess. Two are worth it: if their values are large, each look
+/// is at a page of its own.
+const GUESS_FROM: usize = 2;
 
 /// A key with its first eight bytes as a number that sorts like them.
 #[derive(Clone, Copy)]
