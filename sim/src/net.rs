@@ -137,3 +137,6 @@ impl Net {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,3 +65,6 @@ impl<E> Queue<E> {
         self.slots[slot].take()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,3 +38,6 @@ pub fn shrink<T: Clone>(
     }
     (items, asked)
 }
+
+#[cfg(test)]
+mod tests;
