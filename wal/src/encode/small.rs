@@ -5,8 +5,10 @@ const VARINT_MAX: usize = 10;
 /// Four numbers with their tags.
 const CAPACITY: usize = 4 * (1 + VARINT_MAX);
 
-/// Up to four numbers with their tags.
+/// Up to four numbers with their tags. Aligned, since checksums go through words, and bytes before a
+/// word go one by one.
 #[derive(Debug)]
+#[repr(align(8))]
 pub(super) struct Small {
     bytes: [u8; CAPACITY],
     len: usize,
