@@ -11,7 +11,7 @@ use super::start::Start;
 use super::text::compact;
 use super::tree::{Tree, Value};
 use crate::console::Console;
-use crate::go_text::{excerpt, go_time};
+use crate::go_text::{excerpt, go_quoted, go_time, printable};
 
 pub(super) fn run(cli: &Cli, place: &Place, console: &mut Console<'_>) -> Result<bool> {
     let filter = Filter::of(cli)?;
@@ -136,7 +136,7 @@ fn describe(request: &Request<'_>, members: bool) -> String {
 
 fn describe_v2(tree: &Tree<'_>) -> String {
     let (method, path) = (tree.bytes("Method"), tree.bytes("Path"));
-    let method = String::from_utf8_lossy(method);
+    let method = printable(method).map_or_else(|| go_quoted(method), str::to_owned);
     match &*method {
         "" => "noop".to_owned(),
         "SYNC" => {

@@ -34,6 +34,20 @@ fn message_like() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+#[test]
+fn a_method_that_is_no_word_is_quoted() {
+    let shown = |data: &[u8]| {
+        let placed = placed(0, data.to_vec());
+        describe(&Request::of(&placed.entry), false)
+    };
+    // A request of the v2 store with a method of one line break, and with none.
+    assert_eq!(shown(&[18, 1, 10]), r#"norm	method="\n" path="" val="""#);
+    assert_eq!(
+        shown(b"\x12\x03PUT\x1a\x02/a"),
+        r#"norm	method=PUT path="/a" val="""#
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 
