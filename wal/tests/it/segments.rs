@@ -267,3 +267,42 @@ fn a_prefilled_segment_is_zeros_all_through_and_synced_before_use() {
         1
     );
 }
+
+#[test]
+fn zeros_follow_the_log_and_an_idle_log_writes_none() {
+    const MIB: u64 = 1 << 20;
+    let sim = SimFs::new();
+    let with_thread = WalOptions {
+        segment_size_bytes: 8 * MIB,
+        prefill: true,
+        inline_pipeline: false,
+        ..options()
+    };
+    let mut log = Wal::create(&sim.shared(), dir(), b"m", with_thread).unwrap();
+    let mut appended = log.segment_bytes();
+    let mut save = |log: &mut varve_wal::Appender, index: u64, bytes: usize| {
+        let stats = log.save(None, &[entry(1, index, bytes)], true).unwrap();
+        appended += stats.written_bytes;
+        (stats.cut, appended)
+    };
+    let (_, appended_bytes) = save(&mut log, 1, 1000);
+    assert_eq!(sim.counts().written_bytes, appended_bytes, "nothing is due");
+    let (_, appended_bytes) = save(&mut log, 2, 2 << 20);
+    // Two bytes for each one: four whole pieces, and no fifth. The thread writes them in its own time.
+    let began = std::time::Instant::now();
+    while sim.counts().written_bytes < appended_bytes + 4 * MIB {
+        assert!(began.elapsed().as_secs() < 60, "the thread writes nothing");
+        std::thread::yield_now();
+    }
+    assert_eq!(sim.counts().written_bytes, appended_bytes + 4 * MIB);
+    // Needed long before it is full of zeros, twice: taken as it is.
+    for index in 3..=4 {
+        assert!(save(&mut log, index, 9 << 20).0);
+        let newest = segments(&sim).pop().unwrap().1;
+        assert_eq!(newest.len() as u64, 8 * MIB);
+        assert!(newest[100..].iter().all(|byte| *byte == 0));
+    }
+    save(&mut log, 5, 10);
+    log.close().unwrap();
+    assert_eq!(open(&sim, &zero()).unwrap().0.entries.len(), 5);
+}
