@@ -30,6 +30,10 @@ pub enum SeededBug {
     ReadBeforeFirstCommit,
     /// A snapshot of less than is committed is taken over.
     SnapshotBehindCommit,
+    /// A candidate leads as soon as others have elected it, its own vote durable or not.
+    LeadBeforeOwnVote,
+    /// A leader that was removed takes itself for the one voter that is left, and answers reads.
+    ReadAloneWhenRemoved,
 }
 
 /// The settings of a node.

@@ -45,8 +45,9 @@
 //! Messages and log entries are etcd's, of all versions since 3.4; what older and newer ones encode
 //! differently is accepted both ways. Log lines and the text of [`describe`] are etcd's too, which the
 //! conformance corpora check. Where behaviour differs on purpose, the item's documentation says so:
-//! malformed input is an [`Error`] and no panic, and reads wait for a first commit of the term on a
-//! single voter too.
+//! malformed input is an [`Error`] and no panic, reads wait for a first commit of the term on a single
+//! voter too, a candidate leads only once its own vote is durable, and a leader that was removed does
+//! not answer reads alone. The README lists these, and which test holds what.
 //!
 //! # Not here
 //! Disks, networks, clocks, membership lists: `raftnode`.

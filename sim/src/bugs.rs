@@ -31,6 +31,12 @@ pub enum Bug {
     SnapshotBehindCommit,
     /// A member that restarts loses the end of what it had synced.
     SyncedTailLost,
+    /// A candidate leads as soon as others have elected it, its own vote durable or not. Ours did, until
+    /// the simulator found it.
+    LeadBeforeOwnVote,
+    /// A leader that was removed takes itself for the one voter that is left, and answers reads. Ours
+    /// did, until the simulator found it.
+    ReadAloneWhenRemoved,
 }
 
 /// Which mistakes are made: one, or none.
@@ -77,6 +83,8 @@ impl Bugs {
             Some(Bug::ReadWithoutQuorum) => Some(SeededBug::ReadWithoutQuorum),
             Some(Bug::ReadBeforeFirstCommit) => Some(SeededBug::ReadBeforeFirstCommit),
             Some(Bug::SnapshotBehindCommit) => Some(SeededBug::SnapshotBehindCommit),
+            Some(Bug::LeadBeforeOwnVote) => Some(SeededBug::LeadBeforeOwnVote),
+            Some(Bug::ReadAloneWhenRemoved) => Some(SeededBug::ReadAloneWhenRemoved),
             _ => None,
         };
         Config {

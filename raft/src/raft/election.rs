@@ -285,6 +285,9 @@ impl<S: Storage> Raft<S> {
             self.id, m.from, self.term
         ));
         self.tracker.record_vote(m.from, !m.reject);
+        let own_vote = self.tracker.vote_of(self.id).is_some();
+        #[cfg(feature = "seeded-bugs")]
+        let own_vote = own_vote || self.config.makes(crate::SeededBug::LeadBeforeOwnVote);
         let tally = self.tracker.tally();
         self.config.logger.info(format_args!(
             "{:x} has received {} {name} votes and {} vote rejections",
@@ -298,7 +301,7 @@ impl<S: Storage> Raft<S> {
             // not durable, a crash would make it forget that it ever led. The same voters could elect it
             // once more in the same term, and it would issue other entries under the same positions.
             // (etcd leads at once here, which is safe with synchronous writes only.)
-            VoteResult::Won if self.tracker.vote_of(self.id).is_none() => Ok(()),
+            VoteResult::Won if !own_vote => Ok(()),
             VoteResult::Won => {
                 self.become_leader();
                 self.broadcast_append()

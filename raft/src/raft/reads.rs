@@ -55,7 +55,10 @@ impl<S: Storage> Raft<S> {
         let committed = self.log.committed();
         // Alone it needs nobody; but a leader that was removed, and leads until it learns who follows,
         // is not the one voter that is left.
-        let alone = self.tracker.is_singleton() && self.tracker.config.voters.contains(self.id);
+        let votes = self.tracker.config.voters.contains(self.id);
+        #[cfg(feature = "seeded-bugs")]
+        let votes = votes || self.config.makes(crate::SeededBug::ReadAloneWhenRemoved);
+        let alone = self.tracker.is_singleton() && votes;
         let needs_quorum = self.config.read_only_option == ReadOnlyOption::Safe && !alone;
         #[cfg(feature = "seeded-bugs")]
         let needs_quorum = needs_quorum && !self.config.makes(crate::SeededBug::ReadWithoutQuorum);

@@ -122,3 +122,17 @@ fn a_snapshot_behind_the_commit_index_is_found() {
 fn a_synced_tail_that_is_lost_is_found() {
     check(Bug::SyncedTailLost, 100, &[Property::LeaderCompleteness]);
 }
+
+#[test]
+fn leading_before_the_own_vote_is_durable_is_found() {
+    check(Bug::LeadBeforeOwnVote, 6000, &[Property::LogMatching]);
+}
+
+#[test]
+fn a_removed_leader_that_reads_alone_is_found() {
+    check(
+        Bug::ReadAloneWhenRemoved,
+        6000,
+        &[Property::LinearizableReads],
+    );
+}
