@@ -19,7 +19,7 @@ pub(crate) fn spawn(core: Arc<Core>) -> io::Result<JoinHandle<()>> {
 }
 
 /// Rest after each step of a compaction beside a writer, in units of the step's own work.
-const IDLE_SHARE: u32 = 9;
+const IDLE_SHARE: u32 = 11;
 
 fn run(core: &Core) {
     // When the next batch of a running compaction is due.

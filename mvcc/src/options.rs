@@ -15,7 +15,7 @@ pub struct StoreOptions {
     /// Rows a compaction looks at or deletes at most before it pauses.
     pub compaction_batch_limit: usize,
     /// How long the background thread leaves the store to others between two such batches, at least:
-    /// while others write, it works a tenth of the time.
+    /// while others write, it works a twelfth of the time.
     pub compaction_pause: Duration,
     /// Whether each compaction hashes what it keeps, for comparison between members. Costs one read of
     /// all rows up to the compaction revision, in the background.
