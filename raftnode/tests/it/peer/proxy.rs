@@ -7,10 +7,13 @@
 //! A cut holds bytes back, as lost packets do: connections stay up until somebody's patience ends, new
 //! ones are accepted and get nowhere, and all goes on when the cut heals. Loss makes a piece late by a
 //! retransmission's time, since TCP repeats what the network drops.
+//!
+//! Members say who they are in the head of a request (not within TLS): faults can be for one of them.
 #![allow(
     dead_code,
     reason = "shared by test binaries that use different parts of it"
 )]
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -89,6 +92,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     faults: Faults,
+    /// In place of `faults`, for the connections of one member.
+    faults_from: HashMap<u64, Faults>,
     stopped: bool,
     recording: bool,
     conversations: Vec<Conversation>,
@@ -132,6 +137,21 @@ impl Proxy {
         self.shared.changed.notify_all();
     }
 
+    /// Disturbs what passes between the target and the member of this id, whichever way.
+    pub(crate) fn set_from(&self, id: u64, faults: Faults) {
+        self.shared.lock().faults_from.insert(id, faults);
+        self.shared.changed.notify_all();
+    }
+
+    /// Heals everything.
+    pub(crate) fn heal(&self) {
+        let mut state = self.shared.lock();
+        state.faults = Faults::default();
+        state.faults_from.clear();
+        drop(state);
+        self.shared.changed.notify_all();
+    }
+
     /// Breaks all connections there are.
     pub(crate) fn break_connections(&self) {
         for stream in self.shared.lock().open.drain(..) {
@@ -165,19 +185,27 @@ impl Drop for Proxy {
     }
 }
 
+impl State {
+    /// The faults of a connection.
+    fn of(&self, from: Option<u64>) -> Faults {
+        let own = from.and_then(|id| self.faults_from.get(&id));
+        own.copied().unwrap_or(self.faults)
+    }
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits while the link is cut this way; the faults, or `None` when it is gone.
-    fn pass(&self, direction: Direction) -> Option<Faults> {
-        let held = |state: &mut State| !state.stopped && state.faults.holds(direction);
+    fn pass(&self, direction: Direction, from: Option<u64>) -> Option<Faults> {
+        let held = |state: &mut State| !state.stopped && state.of(from).holds(direction);
         let state = self
             .changed
             .wait_while(self.lock(), held)
             .unwrap_or_else(PoisonError::into_inner);
-        (!state.stopped).then_some(state.faults)
+        (!state.stopped).then(|| state.of(from))
     }
 
     fn is_lost(&self, percent: u64) -> bool {
@@ -212,10 +240,23 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     }
 }
 
+/// Who the head of a request says that it is from.
+fn sender(head: &[u8]) -> Option<u64> {
+    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+    let (_, rest) = head.split_once("x-server-from: ")?;
+    u64::from_str_radix(rest.split('\r').next()?, 16).ok()
+}
+
 /// Neither end hears of the other while one direction is cut: a handshake needs both.
-fn connect(near: TcpStream, number: usize, shared: &Arc<Shared>) {
+fn connect(mut near: TcpStream, number: usize, shared: &Arc<Shared>) {
+    let mut head = vec![0; PIECE_BYTES];
+    let Ok(len @ 1..) = near.read(&mut head) else {
+        return;
+    };
+    head.truncate(len);
+    let from = sender(&head);
     for direction in [Direction::ToTarget, Direction::FromTarget] {
-        if shared.pass(direction).is_none() {
+        if shared.pass(direction, from).is_none() {
             return;
         }
     }
@@ -226,21 +267,34 @@ fn connect(near: TcpStream, number: usize, shared: &Arc<Shared>) {
     for stream in [&near, &far] {
         drop(stream.set_nodelay(true));
     }
-    shared.lock().open.push(far.try_clone().unwrap());
     let ways = [
-        (Direction::ToTarget, near.try_clone(), far.try_clone()),
-        (Direction::FromTarget, Ok(far), Ok(near)),
+        (Direction::ToTarget, near.try_clone(), far.try_clone(), head),
+        (Direction::FromTarget, far.try_clone(), Ok(near), vec![]),
     ];
-    for (direction, from, to) in ways {
-        let (Ok(from), Ok(to)) = (from, to) else {
+    shared.lock().open.push(far);
+    for (direction, source, to, first) in ways {
+        let (Ok(source), Ok(to)) = (source, to) else {
             return;
         };
         let (sender, pieces) = sync_channel(PIECES);
+        let way = Way {
+            direction,
+            from,
+            number,
+        };
         let reading = Arc::clone(shared);
-        thread::spawn(move || read(from, direction, number, &sender, &reading));
+        thread::spawn(move || read(source, first, way, &sender, &reading));
         let writing = Arc::clone(shared);
-        thread::spawn(move || write(to, direction, &pieces, &writing));
+        thread::spawn(move || write(to, way, &pieces, &writing));
     }
+}
+
+/// One direction of one connection.
+#[derive(Clone, Copy)]
+struct Way {
+    direction: Direction,
+    from: Option<u64>,
+    number: usize,
 }
 
 struct Piece {
@@ -249,22 +303,27 @@ struct Piece {
 }
 
 fn read(
-    mut from: TcpStream,
-    direction: Direction,
-    number: usize,
+    mut source: TcpStream,
+    first: Vec<u8>,
+    way: Way,
     pieces: &SyncSender<Piece>,
     shared: &Shared,
 ) {
-    let mut buffer = vec![0; PIECE_BYTES];
-    while let Ok(len @ 1..) = from.read(&mut buffer) {
+    let mut buffer = first;
+    let mut len = buffer.len();
+    if len == 0 {
+        buffer = vec![0; PIECE_BYTES];
+        len = source.read(&mut buffer).unwrap_or(0);
+    }
+    while len > 0 {
         let piece = Piece {
             arrived: Instant::now(),
             bytes: buffer[..len].to_vec(),
         };
         let mut state = shared.lock();
         if state.recording {
-            let conversation = &mut state.conversations[number];
-            match direction {
+            let conversation = &mut state.conversations[way.number];
+            match way.direction {
                 Direction::ToTarget => conversation.to_target.extend(&piece.bytes),
                 Direction::FromTarget => conversation.from_target.extend(&piece.bytes),
             }
@@ -273,12 +332,14 @@ fn read(
         if pieces.send(piece).is_err() {
             break;
         }
+        buffer.resize(PIECE_BYTES, 0);
+        len = source.read(&mut buffer).unwrap_or(0);
     }
 }
 
-fn write(mut to: TcpStream, direction: Direction, pieces: &Receiver<Piece>, shared: &Shared) {
+fn write(mut to: TcpStream, way: Way, pieces: &Receiver<Piece>, shared: &Shared) {
     while let Ok(piece) = pieces.recv() {
-        let Some(faults) = shared.pass(direction) else {
+        let Some(faults) = shared.pass(way.direction, way.from) else {
             break;
         };
         let mut wait = faults.delay.saturating_sub(piece.arrived.elapsed());
@@ -293,7 +354,7 @@ fn write(mut to: TcpStream, direction: Direction, pieces: &Receiver<Piece>, shar
             thread::sleep(wait);
         }
         // Perhaps it was cut while the piece was on its way.
-        if shared.pass(direction).is_none() || to.write_all(&piece.bytes).is_err() {
+        if shared.pass(way.direction, way.from).is_none() || to.write_all(&piece.bytes).is_err() {
             break;
         }
     }
