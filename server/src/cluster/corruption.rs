@@ -56,6 +56,10 @@ pub(crate) struct HashHeader {
 }
 
 impl HashHeader {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde fixes this signature"
+    )]
     fn is_empty(&self) -> bool {
         self.revision == 0
     }

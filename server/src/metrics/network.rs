@@ -9,6 +9,9 @@ use varve_raftnode::{HistogramFigures, MemberFigures, PeerFigures};
 /// What is written of one family: name, type, help.
 type Family = (&'static str, &'static str, &'static str);
 
+/// Picks a counter.
+type Figure = fn(&MemberFigures) -> u64;
+
 /// Appends all families that have a series, as etcd shows none that nothing was counted in.
 pub(super) fn write(out: &mut Vec<u8>, local_id: u64, known: &[u64], figures: &PeerFigures) {
     let mut text = String::new();
@@ -182,7 +185,7 @@ impl Writer<'_> {
         &mut self,
         label: &str,
         members: &[MemberFigures],
-        families: &[(Family, fn(&MemberFigures) -> u64)],
+        families: &[(Family, Figure)],
     ) -> fmt::Result {
         for (family, value) in families {
             let counted: Vec<_> = members.iter().filter(|m| value(m) > 0).collect();

@@ -44,7 +44,7 @@ fn log_end(segment: &Path) -> u64 {
             break;
         }
         let pad = if field >> 63 == 1 { field >> 56 & 7 } else { 0 };
-        let len = (field & (1 << 56) - 1) + pad;
+        let len = (field & ((1 << 56) - 1)) + pad;
         at += 8 + usize::try_from(len).unwrap();
     }
     at as u64

@@ -80,7 +80,7 @@ fn members_of_both_kinds_lead_and_follow_each_other_at_3_6() {
 fn replace_and_back(etcd: Program, compat: &str) -> Result<(), String> {
     let mut group = Group::new(vec![etcd.clone(), etcd.clone(), etcd.clone()])?;
     group.start_all();
-    let mut seats = vec![0, 1, 2];
+    let mut seats = [0, 1, 2];
     let mut all_written = Vec::new();
     // The short form replaces one of the three, there and back.
     let count = if long() { 3 } else { 1 };
