@@ -188,3 +188,6 @@ impl LogWriter {
         inner.appender.sync()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -120,7 +120,8 @@ fn member(id: u64) -> Member {
 
 fn options() -> WalOptions {
     WalOptions {
-        segment_size_bytes: 16 << 10,
+        // A few dozen entries, so that segments come and go.
+        segment_size_bytes: 3 << 10,
         prefill: false,
         inline_pipeline: true,
         ..WalOptions::default()
@@ -406,19 +407,21 @@ impl World {
         data
     }
 
-    /// Proposes at a member and waits until it has applied that; again where it was dropped.
+    /// Proposes at a member and waits until it has applied that; again where it was dropped, or where it may
+    /// have been lost with a leader.
     pub(crate) fn put(&mut self, at: u64) -> Bytes {
         for _ in 0..20 {
+            let term = self.node(at).status().term;
             let (name, data) = self.name();
             self.node(at).propose(name, data.clone()).unwrap();
-            let dropped = |w: &Self| w.running(at).told.lock().dropped.contains(&name);
-            self.until("the proposal is applied or dropped", |w| {
-                w.has(at, &data) || dropped(w)
+            self.until("the proposal is applied or lost", |w| {
+                let dropped = w.running(at).told.lock().dropped.contains(&name);
+                w.has(at, &data) || dropped || w.node(at).status().term != term
             });
-            if !dropped(self) {
+            if self.has(at, &data) {
                 return data;
             }
-            self.round();
+            self.elect();
         }
         panic!("member {at} takes no proposals");
     }
