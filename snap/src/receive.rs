@@ -18,6 +18,9 @@ use crate::snapshotter::Snapshotter;
 
 /// As etcd's `os.CreateTemp`.
 const FILE_MODE: u32 = 0o600;
+/// Bytes written at once: Linux spends ten times as much on each page of a write of 256 KiB to new blocks
+/// as on one of 64 KiB (measured on 6.x, large folios).
+const WRITE_BYTES: usize = 64 << 10;
 
 /// A database that is arriving. Dropped before [`commit`](Self::commit), it leaves nothing behind.
 #[derive(Debug)]
@@ -52,9 +55,11 @@ impl DbReceiver {
     /// Appends a piece.
     pub fn write(&mut self, piece: &[u8]) -> Result<()> {
         if let Some(file) = &self.file {
-            file.write_all_at(piece, self.len_bytes)
-                .map_err(Error::io("write", &self.temporary))?;
-            self.len_bytes += piece.len() as u64;
+            for piece in piece.chunks(WRITE_BYTES) {
+                file.write_all_at(piece, self.len_bytes)
+                    .map_err(Error::io("write", &self.temporary))?;
+                self.len_bytes += piece.len() as u64;
+            }
         }
         Ok(())
     }

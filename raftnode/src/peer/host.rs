@@ -1,7 +1,8 @@
 //! What the transport needs of its member.
 use varve_proto::raftpb::Message;
 
-/// The member behind the transport. Called on tokio tasks and on whichever thread sends: must not block.
+/// The member behind the transport. Called on tokio tasks and on whichever thread sends: must not block,
+/// and must not call [`Peers`](super::Peers) (a sender holds its lock meanwhile); another thread may.
 pub trait PeerHost: Send + Sync + 'static {
     /// Takes a message from a peer (etcd: `Process`).
     fn receive(&self, message: Message) -> Result<(), ReceiveError>;

@@ -267,7 +267,7 @@ impl Drop for StreamBody {
             count(&writer.counters().sent_failures, 1);
         }
         // What waits is lost; and so may be what was written last.
-        if !self.ended || !self.messages.is_empty() {
+        if !self.ended || !self.messages.is_empty() || !self.out.is_empty() {
             writer.link.report_unreachable();
         }
     }
