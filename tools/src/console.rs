@@ -70,6 +70,11 @@ impl<'a> Console<'a> {
         Ok(())
     }
 
+    /// Whether somebody watches.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.progress
+    }
+
     /// A bar for reading `total_bytes`, shown when it takes a while and somebody watches.
     pub(crate) fn progress(&self, total_bytes: u64) -> Progress {
         Progress::new(self.progress, total_bytes)

@@ -32,7 +32,8 @@ use args::Command;
 /// Errors: the command line makes no sense, the system refuses to read, or a running member changes the
 /// file faster than it can be read.
 pub fn run(cli: &Cli, console: &mut Console<'_>) -> Result<bool> {
-    let open = |path| DbFile::locate(path, cli.timeout);
+    let watched = console.is_watched();
+    let open = |path| DbFile::locate(path, cli.timeout, watched);
     match &cli.command {
         Command::ListBucket { path, json } => buckets::list(&open(path)?, *json, console),
         Command::IterateBucket(args) => buckets::iterate(&open(&args.path)?, args, console),

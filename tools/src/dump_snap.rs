@@ -47,7 +47,7 @@ pub fn run(cli: &Cli, console: &mut Console<'_>) -> Result<bool> {
     for path in &cli.paths {
         let (files, known) = find(&fs, path, cli.wal_dir.as_deref())?;
         for file in files {
-            let report = Report::of(&fs, &file, known.as_deref())?;
+            let report = Report::of(&fs, &file, known.as_deref(), console.is_watched())?;
             count += 1;
             sound &= report.show(cli, &file, console)?;
         }
@@ -90,11 +90,16 @@ fn find(
 }
 
 impl Report {
-    fn of(fs: &DynFs, file: &Path, known: Option<&[walpb::Snapshot]>) -> Result<Self> {
+    fn of(
+        fs: &DynFs,
+        file: &Path,
+        known: Option<&[walpb::Snapshot]>,
+        watched: bool,
+    ) -> Result<Self> {
         let name = file.to_string_lossy();
         if name.ends_with(DB) {
             // Nobody changes what was received; a moment's patience covers a path that says otherwise.
-            let database = DbFile::locate(file, DATABASE_PATIENCE)?;
+            let database = DbFile::locate(file, DATABASE_PATIENCE, watched)?;
             return Ok(Self::Database(Box::new(Summary::read(&database)?)));
         }
         if name.ends_with(SNAP) || name.ends_with(".broken") {

@@ -8,8 +8,14 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use varve_vfs::{DynFs, File, Fs, LockKind, Metadata, OpenOptions, RealFs};
 use varve_wal::SegmentName;
+
+use crate::console::Progress;
+
+/// An open file, and who counts what is read of it.
+type Opened = (Arc<dyn File>, Arc<Mutex<Progress>>);
 
 /// The real file system, for looking only.
 #[derive(Debug)]
@@ -18,7 +24,7 @@ pub(crate) struct LookFs {
     /// Segments of a log from this sequence on are not shown.
     hidden_from: Option<u64>,
     /// What every open gives, when the caller has opened the only file there is.
-    opened: Option<Arc<dyn File>>,
+    opened: Option<Opened>,
 }
 
 impl LookFs {
@@ -30,13 +36,13 @@ impl LookFs {
         })
     }
 
-    /// A file system in which every path leads to `file`: who opens it there reads the same file as the
+    /// A file system in which every path leads to `file`, whose readings `progress` counts: who opens it there reads the same file as the
     /// caller, also when the name has meanwhile been given to another.
-    pub(crate) fn of_file(file: Arc<dyn File>) -> DynFs {
+    pub(crate) fn of_file(file: Arc<dyn File>, progress: Progress) -> DynFs {
         Arc::new(Self {
             inner: RealFs::shared(),
             hidden_from: None,
-            opened: Some(file),
+            opened: Some((file, Arc::new(Mutex::new(progress)))),
         })
     }
 
@@ -66,11 +72,14 @@ fn refused<T>() -> io::Result<T> {
 
 impl Fs for LookFs {
     fn open(&self, path: &Path, _how: OpenOptions) -> io::Result<Box<dyn File>> {
-        let inner = match &self.opened {
-            Some(file) => Arc::clone(file),
-            None => self.inner.open(path, OpenOptions::read_only())?.into(),
+        let (inner, progress) = match &self.opened {
+            Some((file, progress)) => (Arc::clone(file), Some(Arc::clone(progress))),
+            None => {
+                let file = self.inner.open(path, OpenOptions::read_only())?;
+                (file.into(), None)
+            }
         };
-        Ok(Box::new(LookFile { inner }))
+        Ok(Box::new(LookFile { inner, progress }))
     }
 
     fn create_dir_all(&self, _path: &Path, _mode: u32) -> io::Result<()> {
@@ -108,11 +117,16 @@ impl Fs for LookFs {
 #[derive(Debug)]
 struct LookFile {
     inner: Arc<dyn File>,
+    progress: Option<Arc<Mutex<Progress>>>,
 }
 
 impl File for LookFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.inner.read_at(buf, offset)
+        let n = self.inner.read_at(buf, offset)?;
+        if let Some(progress) = &self.progress {
+            progress.lock().advance(n as u64);
+        }
+        Ok(n)
     }
 
     fn write_at(&self, _buf: &[u8], _offset: u64) -> io::Result<usize> {

@@ -19,7 +19,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(watched: bool, total_bytes: u64) -> Self {
+    pub(crate) fn new(watched: bool, total_bytes: u64) -> Self {
         let bar = watched.then(|| {
             let bar =
                 ProgressBar::with_draw_target(Some(total_bytes), ProgressDrawTarget::hidden());

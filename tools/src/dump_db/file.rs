@@ -13,6 +13,7 @@ use varve_backend::bbolt::{META_LEN, Meta, MetaFault};
 use varve_backend_btree::{BtreeEngine, BtreeOptions, BtreeSnapshot};
 use varve_vfs::{File, OpenOptions};
 
+use crate::console::Progress;
 use crate::look_fs::LookFs;
 
 /// How often an invalid meta page is read again: it may have been seen half written.
@@ -23,6 +24,8 @@ const META_ATTEMPTS: usize = 3;
 pub(crate) struct DbFile {
     pub(crate) path: PathBuf,
     timeout: Duration,
+    /// Whether somebody watches a terminal for progress.
+    watched: bool,
 }
 
 /// One reading of one commit.
@@ -41,7 +44,7 @@ impl Reading<'_> {
 
 impl DbFile {
     /// Finds the database of a data directory or snapshot directory; a file is one itself.
-    pub(crate) fn locate(path: &Path, timeout: Duration) -> Result<Self> {
+    pub(crate) fn locate(path: &Path, timeout: Duration, watched: bool) -> Result<Self> {
         let places = [
             path.join("member/snap/db"),
             path.join("db"),
@@ -54,7 +57,11 @@ impl DbFile {
             Err(_) => false,
         });
         match found {
-            Some(path) => Ok(Self { path, timeout }),
+            Some(path) => Ok(Self {
+                path,
+                timeout,
+                watched,
+            }),
             None if given.is_dir() => {
                 let below = path.join("member/snap/db");
                 bail!(
@@ -106,7 +113,7 @@ impl DbFile {
             mmap: false,
             ..BtreeOptions::default()
         };
-        let fs = LookFs::of_file(Arc::clone(&file));
+        let fs = LookFs::of_file(Arc::clone(&file), Progress::new(self.watched, file.len()?));
         let engine = match BtreeEngine::open(fs, &self.path, options) {
             Ok(engine) => engine,
             Err(e) => return Ok((Err(e.into()), newest(&*file, None) != before)),
