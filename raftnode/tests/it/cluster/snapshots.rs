@@ -58,6 +58,24 @@ fn a_member_not_so_far_behind_gets_entries_that_left_memory_long_ago() {
     world.agree();
 }
 
+/// Snapshots come and go meanwhile: the segments that a lagging member may need stay all the same.
+#[test]
+fn the_log_on_disk_is_kept_as_far_back_as_members_may_lag() {
+    let settings = Settings {
+        snapshot_count: 20,
+        catch_up_entries: 250,
+        log_bytes: 500,
+        ..Settings::default()
+    };
+    let mut world = World::new(3, settings);
+    let (leader, away) = lag(&mut world, 200);
+    assert!(world.running(leader).told.lock().snapshots_saved > 5);
+    world.network.lock().heal();
+    world.until("it has caught up", |w| w.applied(away) == w.applied(leader));
+    assert_eq!(world.network.lock().snapshots, 0, "the log was enough");
+    world.agree();
+}
+
 #[test]
 fn a_new_member_of_an_old_cluster_begins_with_a_snapshot() {
     use varve_proto::raftpb::ConfChangeType::ConfChangeAddLearnerNode;
