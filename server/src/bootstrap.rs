@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use varve_backend_btree::{BtreeEngine, BtreeOptions};
+use varve_backend_btree::{BtreeEngine, BtreeOptions, FreelistType};
 use varve_mvcc::{Store, schema};
 use varve_proto::raftpb::ConfState;
 use varve_raftnode::Bootstrapped;
@@ -14,13 +14,16 @@ use varve_vfs::DynFs;
 use varve_wal::WalOptions;
 
 use crate::cluster::{FirstStart, PeerClient, first_start};
-use crate::config::Config;
+use crate::config::{Config, FreelistKind};
 use crate::data_dir::DataDir;
 use crate::start::{StartError, v2_store};
 use crate::stored_cluster;
 
 /// How long a database that another process holds is waited for: a restart may overlap the old one.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
+
+/// Least address space that a database is mapped into.
+const MIN_MAP_BYTES: u64 = 10 << 30;
 
 /// An opened data directory.
 pub(crate) struct Opened {
@@ -42,7 +45,8 @@ pub(crate) fn open(
     runtime: &tokio::runtime::Handle,
 ) -> Result<Opened, StartError> {
     let has_wal = varve_raftnode::has_wal(fs, &dir.wal)?;
-    let engine = open_engine(fs, &dir.db())?;
+    let options = engine_options(config);
+    let engine = open_engine(fs, &dir.db(), &options)?;
     let (mut boot, remotes) = if has_wal {
         let boot = varve_raftnode::open(fs, &dir.wal, &dir.snap, wal_options(config))?;
         (
@@ -53,7 +57,7 @@ pub(crate) fn open(
         refuse_orphan(&engine, dir)?;
         first(fs, dir, config, client, runtime)?
     };
-    let engine = match recover_received_db(fs, dir, &engine, &boot)? {
+    let engine = match recover_received_db(fs, dir, &engine, &boot, &options)? {
         Some(recovered) => recovered,
         None => engine,
     };
@@ -201,13 +205,28 @@ fn refuse_orphan(engine: &BtreeEngine, dir: &DataDir) -> Result<(), StartError> 
     })
 }
 
-/// Opens the database at `path`, waiting for a moment if another process holds it.
-pub(crate) fn open_engine(fs: &DynFs, path: &Path) -> Result<BtreeEngine, StartError> {
-    let options = BtreeOptions {
+/// How the flags want the engine.
+pub(crate) fn engine_options(config: &Config) -> BtreeOptions {
+    let quota = config.quota_bytes().unwrap_or_default();
+    BtreeOptions {
         lock_wait: LOCK_WAIT,
+        freelist_type: match config.backend_freelist {
+            FreelistKind::Map => FreelistType::Map,
+            FreelistKind::Array => FreelistType::Array,
+        },
+        // etcd's rule: address space for a tenth more than the quota, at least 10 GiB.
+        initial_map_bytes: (quota / 10 * 11).max(MIN_MAP_BYTES),
         ..BtreeOptions::default()
-    };
-    Ok(BtreeEngine::open(fs.clone(), path, options)?)
+    }
+}
+
+/// Opens the database at `path`, waiting for a moment if another process holds it.
+pub(crate) fn open_engine(
+    fs: &DynFs,
+    path: &Path,
+    options: &BtreeOptions,
+) -> Result<BtreeEngine, StartError> {
+    Ok(BtreeEngine::open(fs.clone(), path, options.clone())?)
 }
 
 /// Puts a database received from a leader in place, when a crash came between its arrival and that.
@@ -216,6 +235,7 @@ fn recover_received_db(
     dir: &DataDir,
     engine: &BtreeEngine,
     boot: &Bootstrapped,
+    options: &BtreeOptions,
 ) -> Result<Option<BtreeEngine>, StartError> {
     let index = consistent_index(engine)?;
     if boot.snapshot_index <= index {
@@ -241,7 +261,7 @@ fn recover_received_db(
     }
     fs.rename(&received, &dir.db()).map_err(unusable)?;
     fs.sync_dir(&dir.snap).map_err(unusable)?;
-    open_engine(fs, &dir.db()).map(Some)
+    open_engine(fs, &dir.db(), options).map(Some)
 }
 
 pub(crate) fn consistent_index(engine: &BtreeEngine) -> Result<u64, StartError> {

@@ -18,7 +18,7 @@ use varve_raftnode::{
 use varve_vfs::{DynFs, RealFs};
 
 use crate::apply::{Alarms, Applier, ApplierParts, ClusterView, Database};
-use crate::bootstrap::{self, Opened, consistent_index, continue_behind};
+use crate::bootstrap::{self, Opened, consistent_index, continue_behind, engine_options};
 use crate::cluster::{MemberHost, MemberLinks, PeerClient};
 use crate::compat::check_cluster_version;
 use crate::config::Config;
@@ -162,7 +162,11 @@ pub(crate) fn start(
     for remote in &remotes {
         peers.add_remote(remote.id, &remote.peer_urls);
     }
-    let database = Database { fs, path: dir.db() };
+    let database = Database {
+        fs,
+        path: dir.db(),
+        options: engine_options(&config),
+    };
     let parts = Parts {
         config,
         metrics,

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use varve_backend::Export;
+use varve_backend_btree::BtreeOptions;
 use varve_mvcc::schema;
 use varve_proto::raftpb::Snapshot;
 use varve_raftnode::membership::{Cluster, V2Store};
@@ -37,6 +38,7 @@ impl Read for Image {
 pub(crate) struct Database {
     pub(crate) fs: DynFs,
     pub(crate) path: PathBuf,
+    pub(crate) options: BtreeOptions,
 }
 
 impl Applier {
@@ -91,10 +93,10 @@ impl Applier {
             incoming_leader_snapshot_term = term,
             "applying snapshot"
         );
-        let Database { fs, path } = &self.parts.database;
+        let Database { fs, path, options } = &self.parts.database;
         fs.rename(received, path)?;
         fs.sync_dir(&varve_vfs::parent_dir(path))?;
-        let engine = open_engine(fs, path)?;
+        let engine = open_engine(fs, path, options)?;
         self.parts.store.restore(Arc::new(engine))?;
         let backend = self.parts.store.backend();
         let view = backend.view();
