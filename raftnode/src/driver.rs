@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use varve_proto::raftpb::{ConfState, Message, MessageType, Snapshot};
+use varve_proto::raftpb::{ConfChangeType, ConfState, Message, MessageType, Snapshot};
 use varve_raft::{
     Error as RaftError, LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, NONE, RawNode, SnapshotStatus,
     StateRole,
@@ -102,6 +102,9 @@ pub(crate) struct Driver {
     leader: u64,
     /// The only voter does not wait for an election timeout.
     campaigns_at_once: bool,
+    /// The configuration after the last conf change that was applied; the core's may be that of a snapshot
+    /// which the apply thread has still to come to.
+    log_configuration: ConfState,
     /// Whether the configuration has this member.
     is_member: bool,
     /// The tick in which this removed member ends.
@@ -134,6 +137,7 @@ impl Driver {
             applies_in_flight: 0,
             leader: NONE,
             campaigns_at_once: true,
+            log_configuration: ConfState::default(),
             is_member: false,
             ends_at: None,
             fatal: None,
@@ -149,6 +153,7 @@ impl Driver {
     /// voter campaigns as soon as it may, any other member has all but one of its ticks behind it.
     pub(crate) fn start(&mut self, conf_state: &ConfState, early: bool) {
         self.campaigns_at_once = early;
+        self.log_configuration.clone_from(conf_state);
         self.configuration_changed(conf_state);
         if early && conf_state.voters.len() > 1 {
             for _ in 1..self.limits.election_ticks {
@@ -346,8 +351,16 @@ impl Driver {
         change: &varve_proto::raftpb::ConfChangeV2,
     ) -> Option<ConfState> {
         match self.raw.apply_conf_change_at(index, change) {
+            Ok(conf_state) if self.raw.is_superseded(index) => {
+                self.configuration_changed(&conf_state);
+                // The core is past this entry; the state machine is not, and a snapshot it takes now must
+                // say what the log says here.
+                change_simply(&mut self.log_configuration, change);
+                Some(self.log_configuration.clone())
+            }
             Ok(conf_state) => {
                 self.configuration_changed(&conf_state);
+                self.log_configuration.clone_from(&conf_state);
                 Some(conf_state)
             }
             Err(error) => {
@@ -483,6 +496,25 @@ impl Driver {
     }
 }
 
+/// Carries out a change that needs no joint configuration: all that etcd makes are such.
+fn change_simply(conf_state: &mut ConfState, change: &varve_proto::raftpb::ConfChangeV2) {
+    for single in change.changes.iter().filter(|c| c.node_id != NONE) {
+        let kind = ConfChangeType::try_from(single.r#type);
+        if kind == Ok(ConfChangeType::ConfChangeUpdateNode) || kind.is_err() {
+            continue;
+        }
+        conf_state.voters.retain(|id| *id != single.node_id);
+        conf_state.learners.retain(|id| *id != single.node_id);
+        let ids = match kind {
+            Ok(ConfChangeType::ConfChangeAddNode) => &mut conf_state.voters,
+            Ok(ConfChangeType::ConfChangeAddLearnerNode) => &mut conf_state.learners,
+            _ => continue,
+        };
+        ids.push(single.node_id);
+        ids.sort_unstable();
+    }
+}
+
 /// Of several acknowledgements to one member the last says it all, if none is a refusal.
 fn keep_last_acknowledgement(messages: &mut Vec<Message>) {
     let is_ack = |m: &Message| m.r#type == MessageType::MsgAppResp as i32 && !m.reject;
@@ -517,3 +549,6 @@ pub(crate) fn take_responses<'a>(
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;
