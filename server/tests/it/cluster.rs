@@ -1,6 +1,6 @@
 //! Clusters of several members: of the server under test, of real etcds, and of both.
 //!
-//! etcd 3.5.1 and its tools come from `VARVE_ETCD_DIR`, a newer etcd from `VARVE_ETCD_36`.
+//! etcd 3.5.1 and its tools come from `VARVE_ETCD_DIR`, a newer etcd from `VARVE_ETCD36`.
 //! Long forms of these tests run when `VARVE_CLUSTER_LONG` is set.
 
 mod bootstrap;

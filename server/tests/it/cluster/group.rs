@@ -23,9 +23,9 @@ pub(crate) fn etcd() -> Result<Program, String> {
     })
 }
 
-/// A real etcd of a newer release: the program that `VARVE_ETCD_36` names.
+/// A real etcd of a newer release: the program that `VARVE_ETCD36` names.
 pub(crate) fn etcd_36() -> Result<Program, String> {
-    let path = std::env::var_os("VARVE_ETCD_36").ok_or("VARVE_ETCD_36 is not set")?;
+    let path = std::env::var_os("VARVE_ETCD36").ok_or("VARVE_ETCD36 is not set")?;
     Ok(Program {
         path: path.into(),
         flags: Vec::new(),
