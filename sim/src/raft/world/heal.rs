@@ -52,7 +52,7 @@ impl World<'_> {
             }
         }
         if round >= MAX_LOOKS {
-            if self.is_stranded() {
+            if self.is_stranded() || self.is_ignored() {
                 self.stats.stranded += 1;
                 return Ok(true);
             }
@@ -133,6 +133,26 @@ impl World<'_> {
                 .max()
         };
         last(false) > last(true)
+    }
+
+    /// Whether the voter with the longest log is behind in terms of one that does not listen to it, and
+    /// nobody tells it: a request for a vote is answered only when it is a pre-vote, a leader only with
+    /// quorum checks (or pre-votes). Each of its elections raises its term by one, and so do those of the
+    /// other, in a configuration it has not left yet. Servers run with both.
+    fn is_ignored(&self) -> bool {
+        let settings = &self.plan.settings;
+        let config = &self.newest_config.1;
+        let voters = || {
+            self.members
+                .iter()
+                .filter(|member| config.voters.contains(&member.id))
+                .filter_map(|member| member.running.as_ref())
+        };
+        let latest = voters().map(|v| v.raw.basic_status().term).max();
+        let longest = voters().max_by_key(|v| v.shadow.last());
+        !settings.pre_vote
+            && !(settings.check_quorum && self.leader().is_some())
+            && longest.map(|v| v.raw.basic_status().term) < latest
     }
 
     fn no_agreement(&self) -> Violation {
