@@ -150,9 +150,8 @@ impl World<'_> {
         };
         let latest = voters().map(|v| v.raw.basic_status().term).max();
         let longest = voters().max_by_key(|v| v.shadow.last());
-        !settings.pre_vote
-            && !(settings.check_quorum && self.leader().is_some())
-            && longest.map(|v| v.raw.basic_status().term) < latest
+        let answered = settings.pre_vote || settings.check_quorum && self.leader().is_some();
+        !answered && longest.map(|v| v.raw.basic_status().term) < latest
     }
 
     fn no_agreement(&self) -> Violation {
