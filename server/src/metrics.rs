@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use prometheus::{Encoder as _, Registry, TextEncoder};
 use varve_backend::CommitStats;
+use varve_mvcc::CompactionStep;
 use varve_raftnode::WalWrite;
 
 use crate::config::{Config, MetricsLevel};
@@ -168,6 +169,24 @@ impl Metrics {
         // One call writes and syncs; etcd measures the sync, which is nearly all of it.
         if write.synced {
             self.disk.wal_fsync.observe(write.duration.as_secs_f64());
+        }
+    }
+
+    /// A step of a compaction, at this time; called on the store's background thread.
+    pub(crate) fn observe_compaction(&self, step: CompactionStep, unix_seconds: u64) {
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        match step {
+            CompactionStep::Index { held } => self.store.compaction_index_pause.observe(ms(held)),
+            CompactionStep::Rows { took, .. } => {
+                self.store.compaction_rows_pause.observe(ms(took));
+            }
+            CompactionStep::Finished { took_ms, .. } => {
+                let took = Duration::from_millis(took_ms);
+                self.store.compaction_total.observe(ms(took));
+                let now = i64::try_from(unix_seconds).unwrap_or(i64::MAX);
+                self.store.compaction_last.set(now);
+            }
+            _ => {}
         }
     }
 

@@ -149,7 +149,7 @@ pub(crate) fn start(
     let durable_index = consistent_index(&engine)?;
 
     let backend = Backend::open(Arc::new(engine), backend_options(&config, &metrics))?;
-    let store = Store::open(backend, store_options(&config))?;
+    let store = Store::open(backend, store_options(&config, &metrics))?;
     refuse_auth(&store)?;
     init_auth_revision(&store)?;
     if durable_index > boot.last_index() {
@@ -415,7 +415,8 @@ fn backend_options(config: &Config, metrics: &Arc<Metrics>) -> BackendOptions {
     }
 }
 
-fn store_options(config: &Config) -> StoreOptions {
+fn store_options(config: &Config, metrics: &Arc<Metrics>) -> StoreOptions {
+    let metrics = Arc::clone(metrics);
     let election_ms = config.election_timeout.as_millis();
     // ceil(1.5 * election timeout) in whole seconds.
     let min_ttl = i64::try_from((election_ms * 3).div_ceil(2).div_ceil(1000)).unwrap_or(i64::MAX);
@@ -425,6 +426,9 @@ fn store_options(config: &Config) -> StoreOptions {
         lease_min_ttl_seconds: min_ttl,
         // Nothing here reads the store while it writes to it (see `Publish`).
         publish: Publish::WhenRead,
+        on_compaction: Some(Arc::new(move |step| {
+            metrics.observe_compaction(step, unix_ms() / 1000);
+        })),
         ..StoreOptions::default()
     }
 }

@@ -135,7 +135,7 @@ fn values_that_cannot_be_used_end_with_1() {
     );
     refused(
         &["--listen-peer-urls", "https://127.0.0.1:1"],
-        "TLS is not supported yet",
+        "KeyFile and CertFile are not presented",
         1,
     );
     refused(

@@ -284,6 +284,10 @@ pub(super) struct Store {
     txns: IntCounter,
     put_bytes: IntGauge,
     compacted_keys: IntCounter,
+    pub(super) compaction_index_pause: Histogram,
+    pub(super) compaction_rows_pause: Histogram,
+    pub(super) compaction_total: Histogram,
+    pub(super) compaction_last: IntGauge,
     total_bytes: IntGauge,
     in_use_bytes: IntGauge,
     open_readers: IntGauge,
@@ -348,6 +352,25 @@ impl Store {
             compacted_keys: r.counter(
                 "etcd_debugging_mvcc_db_compaction_keys_total",
                 "Revisions removed by compaction.",
+            ),
+            compaction_index_pause: r.histogram(
+                "etcd_debugging_mvcc_index_compaction_pause_duration_milliseconds",
+                "Time that a compaction held writers up for the index.",
+                (0.5, 2.0, 14),
+            ),
+            compaction_rows_pause: r.histogram(
+                "etcd_debugging_mvcc_db_compaction_pause_duration_milliseconds",
+                "Time of reading and deleting one batch of compacted rows.",
+                (1.0, 2.0, 13),
+            ),
+            compaction_total: r.histogram(
+                "etcd_debugging_mvcc_db_compaction_total_duration_milliseconds",
+                "Time of a whole compaction.",
+                (100.0, 2.0, 14),
+            ),
+            compaction_last: r.gauge(
+                "etcd_debugging_mvcc_db_compaction_last",
+                "Unix time of the last compaction that ended, 0 after a start.",
             ),
             total_bytes: r.gauge(
                 "etcd_mvcc_db_total_size_in_bytes",

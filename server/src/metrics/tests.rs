@@ -37,6 +37,13 @@ fn what_is_recorded_and_sampled_is_rendered_under_etcds_names() {
     });
     m.client_request("unary", "3.5.1");
     m.health(true);
+    let held = Duration::from_millis(2);
+    m.observe_compaction(CompactionStep::Index { held }, 1_700_000_000);
+    let (revision, took_ms) = (5, 250);
+    m.observe_compaction(
+        CompactionStep::Finished { revision, took_ms },
+        1_700_000_001,
+    );
     let sample = Sample {
         member_id: 0xabc,
         has_leader: true,
@@ -58,6 +65,15 @@ fn what_is_recorded_and_sampled_is_rendered_under_etcds_names() {
         ("etcd_server_has_leader", "1"),
         ("etcd_server_is_leader", "0"),
         ("etcd_server_leader_changes_seen_total", "1"),
+        ("etcd_debugging_mvcc_db_compaction_last", "1700000001"),
+        (
+            "etcd_debugging_mvcc_db_compaction_total_duration_milliseconds_sum",
+            "250",
+        ),
+        (
+            "etcd_debugging_mvcc_index_compaction_pause_duration_milliseconds_sum",
+            "2",
+        ),
         ("etcd_server_proposals_pending", "1"),
         ("etcd_server_proposals_committed_total", "9"),
         ("etcd_server_quota_backend_bytes", "2147483648"),
