@@ -1,5 +1,7 @@
 //! What can go wrong in the core.
 
+use std::fmt;
+
 use varve_proto::raftpb::MessageType;
 
 use crate::confchange::ConfChangeError;
@@ -8,24 +10,19 @@ use crate::storage::StorageError;
 /// An error of the core.
 ///
 /// No input makes the core panic; what a peer sends or storage answers ends up here.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The proposal was not taken: no leader, a transfer of leadership under way, too much uncommitted,
     /// forwarding switched off, or the leader is no member any more. It will not appear in the log.
-    #[error("raft proposal dropped")]
     ProposalDropped,
     /// A message of a kind that never comes from a peer.
-    #[error("raft: cannot step raft local message")]
     StepLocalMessage,
     /// A response from a node that is not in the configuration.
-    #[error("raft: cannot step as peer not found")]
     StepPeerNotFound,
     /// A setting makes no sense.
-    #[error("{0}")]
     Config(&'static str),
     /// A message that no correct peer sends. It had no effect.
-    #[error("malformed {} from {from:x}: {what}", kind_name(*.kind))]
     Malformed {
         /// The message's type.
         kind: i32,
@@ -35,10 +32,6 @@ pub enum Error {
         what: &'static str,
     },
     /// The leader says that entries are committed which this node acknowledged and does not have.
-    #[error(
-        "tocommit({commit}) is out of range [lastIndex({last_index})]. Was the raft log corrupted, \
-         truncated, or lost?"
-    )]
     CommitOutOfRange {
         /// The commit index the leader told.
         commit: u64,
@@ -46,7 +39,6 @@ pub enum Error {
         last_index: u64,
     },
     /// The leader sends an entry that contradicts one that is committed here.
-    #[error("entry {index} conflict with committed entry [committed({committed})]")]
     CommittedConflict {
         /// Index of the first entry that differs.
         index: u64,
@@ -54,7 +46,6 @@ pub enum Error {
         committed: u64,
     },
     /// The hard state says that entries are committed which the log does not have.
-    #[error("state.commit {commit} is out of range: the log ends at {last}")]
     HardStateOutOfRange {
         /// Commit index of the hard state.
         commit: u64,
@@ -62,7 +53,6 @@ pub enum Error {
         last: u64,
     },
     /// Something was reported as applied that was not committed, or that was applied long ago.
-    #[error("applied({applied}) is out of range [prevApplied({previous}), committed({committed})]")]
     AppliedOutOfRange {
         /// What was reported.
         applied: u64,
@@ -72,17 +62,76 @@ pub enum Error {
         committed: u64,
     },
     /// The log already has entries; only an empty one can be bootstrapped.
-    #[error("can't bootstrap a nonempty Storage")]
     NotEmpty,
     /// A configuration change that cannot be carried out.
-    #[error(transparent)]
-    ConfChange(#[from] ConfChangeError),
+    ConfChange(ConfChangeError),
     /// Storage could not answer.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
+    Storage(StorageError),
     /// The node stopped at an earlier error and takes no further part.
-    #[error("raft: stopped after an error: {0}")]
     Stopped(Box<Error>),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::ProposalDropped => f.write_str("raft proposal dropped"),
+            Error::StepLocalMessage => f.write_str("raft: cannot step raft local message"),
+            Error::StepPeerNotFound => f.write_str("raft: cannot step as peer not found"),
+            Error::Config(what) => f.write_str(what),
+            Error::Malformed { kind, from, what } => {
+                write!(f, "malformed {} from {from:x}: {what}", kind_name(*kind))
+            }
+            Error::CommitOutOfRange { commit, last_index } => write!(
+                f,
+                "tocommit({commit}) is out of range [lastIndex({last_index})]. Was the raft log \
+                 corrupted, truncated, or lost?"
+            ),
+            Error::CommittedConflict { index, committed } => write!(
+                f,
+                "entry {index} conflict with committed entry [committed({committed})]"
+            ),
+            Error::HardStateOutOfRange { commit, last } => write!(
+                f,
+                "state.commit {commit} is out of range: the log ends at {last}"
+            ),
+            Error::AppliedOutOfRange {
+                applied,
+                previous,
+                committed,
+            } => write!(
+                f,
+                "applied({applied}) is out of range [prevApplied({previous}), \
+                 committed({committed})]"
+            ),
+            Error::NotEmpty => f.write_str("can't bootstrap a nonempty Storage"),
+            Error::ConfChange(error) => error.fmt(f),
+            Error::Storage(error) => error.fmt(f),
+            Error::Stopped(error) => write!(f, "raft: stopped after an error: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            // These two speak for themselves: their text is this one's, so their cause is too.
+            Error::ConfChange(error) => error.source(),
+            Error::Storage(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<ConfChangeError> for Error {
+    fn from(error: ConfChangeError) -> Self {
+        Error::ConfChange(error)
+    }
+}
+
+impl From<StorageError> for Error {
+    fn from(error: StorageError) -> Self {
+        Error::Storage(error)
+    }
 }
 
 impl Error {
@@ -112,3 +161,6 @@ fn kind_name(kind: i32) -> String {
     MessageType::try_from(kind)
         .map_or_else(|_| kind.to_string(), |kind| kind.as_str_name().to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 
 mod memory;
 
+use std::fmt;
 use std::sync::Arc;
 
 use varve_proto::raftpb::{ConfState, Entry, HardState, Snapshot};
@@ -11,23 +12,18 @@ use varve_proto::raftpb::{ConfState, Entry, HardState, Snapshot};
 pub use memory::MemoryStorage;
 
 /// Why storage could not answer.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum StorageError {
     /// The index lies before what is kept.
-    #[error("requested index is unavailable due to compaction")]
     Compacted,
     /// A snapshot at this index or a later one exists already.
-    #[error("requested index is older than the existing snapshot")]
     SnapOutOfDate,
     /// The index lies behind the end of the log.
-    #[error("requested entry at index is unavailable")]
     Unavailable,
     /// The snapshot is being made; ask again later.
-    #[error("snapshot is temporarily unavailable")]
     SnapshotTemporarilyUnavailable,
     /// Entries would leave a gap.
-    #[error("missing log entry [last: {last}, append at: {first}]")]
     Gap {
         /// Last index of the log.
         last: u64,
@@ -35,8 +31,37 @@ pub enum StorageError {
         first: u64,
     },
     /// The storage itself failed. The core stops on this one.
-    #[error("{0}")]
-    Failed(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    Failed(Arc<dyn std::error::Error + Send + Sync>),
+}
+
+impl fmt::Display for StorageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StorageError::Compacted => {
+                f.write_str("requested index is unavailable due to compaction")
+            }
+            StorageError::SnapOutOfDate => {
+                f.write_str("requested index is older than the existing snapshot")
+            }
+            StorageError::Unavailable => f.write_str("requested entry at index is unavailable"),
+            StorageError::SnapshotTemporarilyUnavailable => {
+                f.write_str("snapshot is temporarily unavailable")
+            }
+            StorageError::Gap { last, first } => {
+                write!(f, "missing log entry [last: {last}, append at: {first}]")
+            }
+            StorageError::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StorageError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            StorageError::Failed(error) => Some(&**error),
+            _ => None,
+        }
+    }
 }
 
 /// Result of a storage operation.

@@ -33,6 +33,10 @@ const ASYNC: [&str; 6] = ["server", "tools", "benches", "sim", "xtask", "raftnod
 /// Names, and beginnings of names, of crates that bring a runtime along.
 const RUNTIMES: [&str; 6] = ["tokio", "hyper", "tonic", "axum", "async-", "futures"];
 
+/// Crates that use no packages of others but these. The consensus core builds alone in seconds, and the
+/// messages it speaks must not take that away.
+const FEW: [(&str, &[&str]); 2] = [("raft", &["bytes"]), ("proto", &["bytes", "prost"])];
+
 /// `metadata` is the output of `cargo metadata --no-deps`.
 pub(super) fn check(metadata: &str) -> Result<Vec<Breach>> {
     let metadata: Value = serde_json::from_str(metadata).context("cargo metadata is no JSON")?;
@@ -58,6 +62,7 @@ pub(super) fn check(metadata: &str) -> Result<Vec<Breach>> {
                 continue;
             }
             let optional = dependency["optional"].as_bool().unwrap_or_default();
+            let hidden = directory == "proto" && optional;
             let used = text(dependency, "name");
             if let Some(used) = used.strip_prefix("varve-")
                 && allowed.is_some_and(|allowed| !allowed.contains(&used))
@@ -68,8 +73,15 @@ pub(super) fn check(metadata: &str) -> Result<Vec<Breach>> {
                     format!("{directory} may not use {used}"),
                 ));
             }
+            let few = FEW.iter().find(|(known, _)| *known == directory);
+            if !used.starts_with("varve-")
+                && !hidden
+                && few.is_some_and(|(_, packages)| !packages.contains(&used))
+            {
+                let what = format!("{directory} builds alone in seconds; {used} is not for it");
+                breaches.push(Breach::new(&manifest, 0, what));
+            }
             let runtime = RUNTIMES.iter().any(|runtime| used.starts_with(runtime));
-            let hidden = directory == "proto" && optional;
             if runtime && !hidden && !ASYNC.contains(&directory) {
                 let what = format!("{directory} is synchronous and may not use {used}");
                 breaches.push(Breach::new(&manifest, 0, what));

@@ -118,7 +118,20 @@ fn a_runtime_stays_above() {
     );
     assert!(crate_breaches("varve-server", "tokio", normal).is_empty());
     assert!(crate_breaches("varve-proto", "tonic", r#""kind":null,"optional":true"#).is_empty());
-    assert_eq!(crate_breaches("varve-proto", "tonic", normal).len(), 1);
+    assert_eq!(crate_breaches("varve-proto", "tonic", normal).len(), 2);
+}
+
+#[test]
+fn the_consensus_core_stands_on_little() {
+    let normal = r#""kind":null,"optional":false"#;
+    assert!(crate_breaches("varve-raft", "bytes", normal).is_empty());
+    assert_eq!(
+        crate_breaches("varve-raft", "thiserror", normal),
+        ["raft builds alone in seconds; thiserror is not for it"]
+    );
+    assert_eq!(crate_breaches("varve-proto", "thiserror", normal).len(), 1);
+    assert!(crate_breaches("varve-raft", "proptest", r#""kind":"dev""#).is_empty());
+    assert!(crate_breaches("varve-raftnode", "thiserror", normal).is_empty());
 }
 
 #[test]
