@@ -16,6 +16,7 @@ struct Cluster {
     nodes: Vec<(RawNode<MemoryStorage>, MemoryStorage)>,
     asynchronous: bool,
     wire: Vec<Message>,
+    collected: Vec<Message>,
     /// Entries the leader handed out to be applied.
     committed: usize,
 }
@@ -39,6 +40,7 @@ impl Cluster {
             nodes,
             asynchronous,
             wire: Vec::new(),
+            collected: Vec::new(),
             committed: 0,
         };
         cluster.nodes[0]
@@ -69,7 +71,8 @@ impl Cluster {
             if self.wire.is_empty() {
                 return;
             }
-            for message in std::mem::take(&mut self.wire) {
+            std::mem::swap(&mut self.wire, &mut self.collected);
+            for message in self.collected.drain(..) {
                 let at = usize::try_from(message.to - 1).expect("a node of this cluster");
                 self.nodes[at].0.step(message).expect("peers are sound");
             }
@@ -89,12 +92,12 @@ impl Cluster {
             if at == 0 {
                 self.committed += ready.committed_entries.len();
             }
-            for message in std::mem::take(&mut ready.messages) {
+            for message in &mut ready.messages {
                 if !is_local_target(message.to) {
-                    self.wire.push(message);
+                    self.wire.push(std::mem::take(message));
                     continue;
                 }
-                for response in message.responses {
+                for response in message.responses.drain(..) {
                     if response.to == at as u64 + 1 {
                         raw.step(response)
                             .expect("the node's own answers are sound");
@@ -103,7 +106,9 @@ impl Cluster {
                     }
                 }
             }
-            if !self.asynchronous {
+            if self.asynchronous {
+                raw.recycle(ready);
+            } else {
                 raw.advance(ready);
             }
         }

@@ -53,6 +53,7 @@
 //! Disks, networks, clocks, membership lists: `raftnode`.
 #![forbid(unsafe_code)]
 
+mod buffers;
 mod confchange;
 mod config;
 pub mod describe;

@@ -152,18 +152,19 @@ impl<S: Storage> RaftLog<S> {
     /// entries vouch for it. Returns the last index they reach, or `None` if the log does not have
     /// `previous`.
     ///
-    /// Entries that are there already stay: a delayed message must not cut off what came after it.
+    /// Entries that are there already stay: a delayed message must not cut off what came after it. Of
+    /// `entries` those are taken that are not.
     pub(crate) fn maybe_append(
         &mut self,
         previous: EntryId,
-        mut entries: Vec<Entry>,
+        entries: &mut Vec<Entry>,
         leader_commit: u64,
     ) -> Result<Option<u64>, Error> {
         if !self.matches(previous)? {
             return Ok(None);
         }
         let last_new = previous.index + entries.len() as u64;
-        if let Some(at) = self.find_conflict(&entries)? {
+        if let Some(at) = self.find_conflict(entries)? {
             let index = entries[at].index;
             if index <= self.committed {
                 return Err(Error::CommittedConflict {
@@ -197,9 +198,9 @@ impl<S: Storage> RaftLog<S> {
         Ok(None)
     }
 
-    /// Adds entries behind the committed ones, replacing what is there from the first one on. Returns
+    /// Takes entries behind the committed ones, replacing what is there from the first one on. Returns
     /// where the log ends now.
-    pub(crate) fn append(&mut self, entries: Vec<Entry>) -> u64 {
+    pub(crate) fn append(&mut self, entries: &mut Vec<Entry>) -> u64 {
         if let Some(first) = entries.first() {
             assert!(
                 first.index > self.committed && first.index <= self.last_index() + 1,
@@ -318,16 +319,21 @@ impl<S: Storage> RaftLog<S> {
     }
 
     /// The next committed entries to apply, within the limit on what is being applied.
-    pub(crate) fn next_committed(&self, allow_unstable: bool) -> StorageResult<Vec<Entry>> {
+    pub(crate) fn next_committed(
+        &self,
+        allow_unstable: bool,
+        out: &mut Vec<Entry>,
+    ) -> StorageResult<()> {
         let range = self.appliable(allow_unstable);
         if range.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         // Not paused, so there is room left.
         self.slice(
             range.start,
             range.end,
             self.max_applying_size - self.applying_size,
+            out,
         )
     }
 
@@ -373,11 +379,16 @@ impl<S: Storage> RaftLog<S> {
     ///
     /// # Errors
     /// [`StorageError::Compacted`] if `from` is not in the log any more.
-    pub(crate) fn entries(&self, from: u64, max_size: u64) -> StorageResult<Vec<Entry>> {
+    pub(crate) fn entries(
+        &self,
+        from: u64,
+        max_size: u64,
+        out: &mut Vec<Entry>,
+    ) -> StorageResult<()> {
         if from > self.last_index() {
-            return Ok(Vec::new());
+            return Ok(());
         }
-        self.slice(from, self.last_index() + 1, max_size)
+        self.slice(from, self.last_index() + 1, max_size, out)
     }
 
     /// Hands the entries of `lo..hi` to `visit` in portions of `page_size` encoded bytes, until it
@@ -389,8 +400,10 @@ impl<S: Storage> RaftLog<S> {
         page_size: u64,
         mut visit: impl FnMut(&[Entry]) -> ControlFlow<()>,
     ) -> StorageResult<()> {
+        let mut page = Vec::new();
         while lo < hi {
-            let page = self.slice(lo, hi, page_size)?;
+            page.clear();
+            self.slice(lo, hi, page_size, &mut page)?;
             if page.is_empty() {
                 return Err(StorageError::Unavailable);
             }
@@ -402,10 +415,10 @@ impl<S: Storage> RaftLog<S> {
         Ok(())
     }
 
-    /// The entries of `lo..hi`, cut off at `max_size` encoded bytes, one at least.
-    fn slice(&self, lo: u64, hi: u64, max_size: u64) -> StorageResult<Vec<Entry>> {
+    /// The entries of `lo..hi`, cut off at `max_size` encoded bytes, one at least, into an empty vector.
+    fn slice(&self, lo: u64, hi: u64, max_size: u64, out: &mut Vec<Entry>) -> StorageResult<()> {
         if lo >= hi {
-            return Ok(Vec::new());
+            return Ok(());
         }
         if lo < self.first_index()? {
             return Err(StorageError::Compacted);
@@ -416,25 +429,26 @@ impl<S: Storage> RaftLog<S> {
         let offset = self.unstable.offset();
         if lo >= offset {
             let held = self.unstable.slice(lo, hi);
-            return Ok(held[..prefix_within(held, max_size)].to_vec());
+            out.extend_from_slice(&held[..prefix_within(held, max_size)]);
+            return Ok(());
         }
         let cut = hi.min(offset);
-        let mut entries = self.storage.entries(lo, cut, max_size)?;
+        self.storage.entries_into(lo, cut, max_size, out)?;
         // Fewer than asked for: the next one did not fit.
-        if hi <= offset || (entries.len() as u64) < cut - lo {
-            return Ok(entries);
+        if hi <= offset || (out.len() as u64) < cut - lo {
+            return Ok(());
         }
-        let size = encoded_size_of(&entries);
+        let size = encoded_size_of(out);
         if size < max_size {
             let held = self.unstable.slice(offset, hi);
             let room = max_size - size;
             let fit = prefix_within(held, room);
             // A single entry is returned whatever its size, which is not wanted here.
             if fit > 1 || encoded_size_of(&held[..fit]) <= room {
-                entries.extend_from_slice(&held[..fit]);
+                out.extend_from_slice(&held[..fit]);
             }
         }
-        Ok(entries)
+        Ok(())
     }
 }
 

@@ -10,7 +10,7 @@
 
 use bytes::Bytes;
 use varve_proto::raftpb::{
-    ConfChange, ConfChangeType, ConfChangeV2, ConfState, Entry, HardState, Message, MessageType,
+    ConfChange, ConfChangeType, ConfChangeV2, ConfState, HardState, Message, MessageType,
 };
 
 use crate::confchange::ConfChangeExt;
@@ -164,6 +164,7 @@ impl<S: Storage> RawNode<S> {
     fn step_checked(&mut self, mut message: Message) -> Result<(), Error> {
         self.check()?;
         let result = self.raft.step(&mut message);
+        self.raft.buffers.reclaim(&mut message);
         self.note(result)
     }
 
@@ -186,7 +187,7 @@ impl<S: Storage> RawNode<S> {
     /// [`Error::ProposalDropped`]. That it was taken says nothing yet: it is in the log for good once
     /// it comes back among the committed entries.
     pub fn propose(&mut self, data: Bytes) -> Result<(), Error> {
-        self.propose_entries(vec![proposal(data)])
+        self.propose_entries(std::iter::once(data))
     }
 
     /// Proposes entries, in one message and in this order; either all or none are taken.
@@ -194,11 +195,13 @@ impl<S: Storage> RawNode<S> {
         if batch.is_empty() {
             return Ok(());
         }
-        self.propose_entries(batch.into_iter().map(proposal).collect())
+        self.propose_entries(batch.into_iter())
     }
 
-    fn propose_entries(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
+    fn propose_entries(&mut self, payloads: impl Iterator<Item = Bytes>) -> Result<(), Error> {
         let from = self.raft.id;
+        let mut entries = self.raft.buffers.entries.take();
+        entries.extend(payloads.map(proposal));
         self.step_checked(Message {
             from,
             entries,
@@ -344,7 +347,12 @@ impl<S: Storage> RawNode<S> {
         let allow_unstable = self.applies_unstable();
         let raft = &mut self.raft;
         // What can fail comes first: an error leaves everything in place.
-        let committed_entries = raft.log.next_committed(allow_unstable)?;
+        let mut committed_entries = Vec::new();
+        if raft.log.has_next_committed(allow_unstable) {
+            committed_entries = raft.buffers.entries.take();
+            raft.log
+                .next_committed(allow_unstable, &mut committed_entries)?;
+        }
         let last = if raft.log.has_unstable_entries() {
             Some(raft.log.last_id()?)
         } else {
@@ -352,7 +360,7 @@ impl<S: Storage> RawNode<S> {
         };
 
         let (soft_state, hard_state) = (raft.soft_state(), raft.hard_state());
-        let entries = raft.log.next_unstable_entries().to_vec();
+        let entries = raft.buffers.copy(raft.log.next_unstable_entries());
         let mut ready = Ready {
             soft_state: (soft_state != self.soft_state).then_some(soft_state),
             hard_state: (hard_state != self.hard_state).then_some(hard_state),
@@ -360,35 +368,38 @@ impl<S: Storage> RawNode<S> {
             entries,
             snapshot: raft.log.next_unstable_snapshot().cloned(),
             committed_entries,
-            messages: std::mem::take(&mut raft.messages),
+            messages: std::mem::replace(&mut raft.messages, raft.buffers.messages.take()),
             read_states: std::mem::take(&mut raft.read_states),
         };
         self.soft_state = soft_state;
         self.hard_state = hard_state;
 
-        let mut after_append = std::mem::take(&mut raft.after_append);
         let saved = (last.is_some() || ready.snapshot.is_some())
             .then(|| storage_append_response(raft.id, raft.term, last, ready.snapshot.clone()));
         if raft.config.async_storage_writes {
             let to_save = !ready.entries.is_empty()
                 || ready.hard_state.is_some()
                 || ready.snapshot.is_some()
-                || !after_append.is_empty();
+                || !raft.after_append.is_empty();
             if to_save {
+                let mut after_append =
+                    std::mem::replace(&mut raft.after_append, raft.buffers.messages.take());
                 // Last, so that the leader's own acknowledgement finds the terms of these entries
                 // still in memory.
                 after_append.extend(saved);
-                ready
-                    .messages
-                    .push(storage_append(raft.id, &ready, after_append));
+                ready.messages.push(storage_append(
+                    raft.id,
+                    &ready,
+                    after_append,
+                    &mut raft.buffers,
+                ));
             }
             if !ready.committed_entries.is_empty() {
-                ready
-                    .messages
-                    .push(storage_apply(raft.id, &ready.committed_entries));
+                let apply = storage_apply(raft.id, &ready.committed_entries, &mut raft.buffers);
+                ready.messages.push(apply);
             }
         } else {
-            for message in after_append {
+            for message in raft.after_append.drain(..) {
                 if message.to == raft.id {
                     self.on_advance.push(message);
                 } else {
@@ -419,11 +430,13 @@ impl<S: Storage> RawNode<S> {
             !self.raft.config.async_storage_writes,
             "Advance must not be called when using AsyncStorageWrites"
         );
-        drop(ready);
-        for message in std::mem::take(&mut self.on_advance) {
+        self.recycle(ready);
+        let mut on_advance = std::mem::take(&mut self.on_advance);
+        for message in on_advance.drain(..) {
             let result = self.step_checked(message);
             self.settle(result);
         }
+        self.on_advance = on_advance;
         if let Some(applied) = self.applied_on_advance.take()
             && self.failed.is_none()
         {
@@ -435,12 +448,29 @@ impl<S: Storage> RawNode<S> {
         }
     }
 
+    /// Takes back what is left of a `Ready` whose work is done, for the vectors in it: the next ones need
+    /// not be allocated. [`RawNode::advance`] does it by itself. With asynchronous writes it is optional;
+    /// a driver that takes messages and responses out (`drain`, `take`) and leaves the vectors gains most.
+    ///
+    /// Everything still in it is dropped, so nothing must be left in it that has yet to be done.
+    pub fn recycle(&mut self, ready: Ready) {
+        let buffers = &mut self.raft.buffers;
+        buffers.entries.give(ready.entries);
+        buffers.entries.give(ready.committed_entries);
+        let mut messages = ready.messages;
+        for message in &mut messages {
+            buffers.reclaim(message);
+        }
+        buffers.messages.give(messages);
+    }
+
     /// Asks for an index at which a linearizable read may be served; it comes as a
     /// [`crate::ReadState`] with the same `ctx`, or never, if no leader is known or messages get lost.
     /// A retry needs a `ctx` of its own: a leader of an older version could otherwise take a late
     /// acknowledgement of the first try for one of the second.
     pub fn read_index(&mut self, ctx: Bytes) {
-        let entries = vec![proposal(ctx)];
+        let mut entries = self.raft.buffers.entries.take();
+        entries.push(proposal(ctx));
         let result = self.step_checked(Message {
             entries,
             ..message(MessageType::MsgReadIndex, NONE)

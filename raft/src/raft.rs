@@ -23,6 +23,7 @@ mod transfer;
 
 use varve_proto::raftpb::{HardState, Message, MessageType};
 
+use crate::buffers::Buffers;
 use crate::confchange::Changer;
 use crate::config::Config;
 use crate::error::Error;
@@ -53,6 +54,7 @@ pub(crate) struct Raft<S> {
     /// To be sent, or stepped, once everything that is unstable now is durable.
     pub(crate) after_append: Vec<Message>,
     pub(crate) read_states: Vec<ReadState>,
+    pub(crate) buffers: Buffers,
     /// Ticks since a follower heard from its leader, a candidate became one, or a leader last checked
     /// its quorum.
     pub(crate) election_elapsed: usize,
@@ -78,6 +80,7 @@ impl<S: Storage> Raft<S> {
             messages: Vec::new(),
             after_append: Vec::new(),
             read_states: Vec::new(),
+            buffers: Buffers::default(),
             election_elapsed: 0,
             randomized_election_timeout: 0,
         };
@@ -260,7 +263,7 @@ impl<S: Storage> Raft<S> {
             own.recent_active = true;
         }
         // Committing an entry of its own term is what tells a leader how far the log is committed.
-        let appended = self.append_entries(vec![varve_proto::raftpb::Entry::default()]);
+        let appended = self.append_entries(&mut vec![varve_proto::raftpb::Entry::default()]);
         assert!(appended, "an entry without payload is never refused");
         self.config.logger.info(format_args!(
             "{:x} became leader at term {}",

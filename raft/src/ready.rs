@@ -4,6 +4,7 @@
 
 use varve_proto::raftpb::{Entry, HardState, Message, MessageType, Snapshot};
 
+use crate::buffers::Buffers;
 use crate::entry::EntryId;
 use crate::message::{LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, message};
 use crate::read_index::ReadState;
@@ -37,6 +38,8 @@ pub struct SoftState {
 ///
 /// A response is stepped if it is for this node and sent otherwise. Messages to one thread must be
 /// worked on in order and none may be lost; several may be under way.
+///
+/// What is left of a `Ready` may be given back by [`crate::RawNode::recycle`].
 #[must_use = "dropping it loses entries and votes that must be written"]
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ready {
@@ -65,11 +68,16 @@ pub(crate) fn must_sync(state: HardState, previous: HardState, entries: usize) -
 }
 
 /// The order to save `ready`, releasing `responses` after that.
-pub(crate) fn storage_append(from: u64, ready: &Ready, responses: Vec<Message>) -> Message {
+pub(crate) fn storage_append(
+    from: u64,
+    ready: &Ready,
+    responses: Vec<Message>,
+    buffers: &mut Buffers,
+) -> Message {
     let state = ready.hard_state.unwrap_or_default();
     Message {
         from,
-        entries: ready.entries.clone(),
+        entries: buffers.copy(&ready.entries),
         term: state.term,
         vote: state.vote,
         commit: state.commit,
@@ -107,20 +115,22 @@ pub(crate) fn storage_append_response(
 }
 
 /// The order to apply entries, releasing [`storage_apply_response`] after that.
-pub(crate) fn storage_apply(from: u64, entries: &[Entry]) -> Message {
+pub(crate) fn storage_apply(from: u64, entries: &[Entry], buffers: &mut Buffers) -> Message {
+    let mut responses = buffers.messages.take();
+    responses.push(storage_apply_response(from, entries, buffers));
     Message {
         from,
-        entries: entries.to_vec(),
-        responses: vec![storage_apply_response(from, entries)],
+        entries: buffers.copy(entries),
+        responses,
         ..message(MessageType::MsgStorageApply, LOCAL_APPLY_THREAD)
     }
 }
 
 /// The answer that tells a node that entries are applied, in whatever term.
-fn storage_apply_response(to: u64, entries: &[Entry]) -> Message {
+fn storage_apply_response(to: u64, entries: &[Entry], buffers: &mut Buffers) -> Message {
     Message {
         from: LOCAL_APPLY_THREAD,
-        entries: entries.to_vec(),
+        entries: buffers.copy(entries),
         ..message(MessageType::MsgStorageApplyResp, to)
     }
 }

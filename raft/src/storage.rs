@@ -85,6 +85,19 @@ pub trait Storage {
     /// [`StorageError::Unavailable`] if an entry of the range lies behind [`Storage::last_index`].
     fn entries(&self, lo: u64, hi: u64, max_size: u64) -> Result<Vec<Entry>, StorageError>;
 
+    /// As [`Storage::entries`], added to `out`, which is empty: the core uses one vector again and again.
+    /// Worth implementing where it saves an allocation.
+    fn entries_into(
+        &self,
+        lo: u64,
+        hi: u64,
+        max_size: u64,
+        out: &mut Vec<Entry>,
+    ) -> Result<(), StorageError> {
+        out.append(&mut self.entries(lo, hi, max_size)?);
+        Ok(())
+    }
+
     /// The term of an entry from the one before [`Storage::first_index`], whose term outlives it, to
     /// [`Storage::last_index`].
     ///

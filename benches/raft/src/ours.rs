@@ -77,12 +77,12 @@ impl Node {
                 self.raw.advance(ready);
                 continue;
             }
-            for message in ready.messages {
+            for message in &mut ready.messages {
                 if !is_local_target(message.to) {
-                    wire.push(message);
+                    wire.push(std::mem::take(message));
                     continue;
                 }
-                for response in message.responses {
+                for response in message.responses.drain(..) {
                     if response.to == id {
                         self.raw.step(response).expect("its own answers are sound");
                     } else {
@@ -90,6 +90,7 @@ impl Node {
                     }
                 }
             }
+            self.raw.recycle(ready);
         }
         let applied = self.raw.basic_status().applied;
         if applied > self.storage.first_index().unwrap_or(0) + KEEP {

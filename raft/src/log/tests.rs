@@ -9,7 +9,7 @@ use super::RaftLog;
 use crate::entry::{EntryId, encoded_size, encoded_size_of};
 use crate::error::Error;
 use crate::logger::NoLogger;
-use crate::storage::{MemoryStorage, Storage, StorageError};
+use crate::storage::{MemoryStorage, Storage, StorageError, StorageResult};
 
 fn entry(term: u64, index: u64) -> Entry {
     Entry {
@@ -43,7 +43,7 @@ fn log(terms: &[u64], stable: usize) -> RaftLog<MemoryStorage> {
     let storage = MemoryStorage::new();
     storage.append(&entries[..stable]).unwrap();
     let mut log = log_on(storage, u64::MAX);
-    log.append(entries[stable..].to_vec());
+    log.append(&mut entries[stable..].to_vec());
     log
 }
 
@@ -51,6 +51,18 @@ fn terms(log: &RaftLog<MemoryStorage>) -> Vec<u64> {
     (log.first_index().unwrap()..=log.last_index())
         .map(|i| log.term(i).unwrap())
         .collect()
+}
+
+/// The entries from `from` on.
+fn read(log: &RaftLog<MemoryStorage>, from: u64, max_size: u64) -> StorageResult<Vec<Entry>> {
+    let mut out = Vec::new();
+    log.entries(from, max_size, &mut out).map(|()| out)
+}
+
+/// The entries to apply next.
+fn committed(log: &RaftLog<MemoryStorage>, allow_unstable: bool) -> StorageResult<Vec<Entry>> {
+    let mut out = Vec::new();
+    log.next_committed(allow_unstable, &mut out).map(|()| out)
 }
 
 /// Writes what is unstable to storage and reports it.
@@ -70,7 +82,7 @@ fn appending_replaces_what_conflicts_and_what_follows_it() {
     ];
     for (entries, expected, offset) in table {
         let mut log = log(&[1, 2], 2);
-        log.append(entries.to_vec());
+        log.append(&mut entries.to_vec());
         assert_eq!(terms(&log), expected);
         assert_eq!(log.unstable.offset(), offset);
     }
@@ -109,7 +121,7 @@ fn a_leaders_entries_are_taken_if_the_log_has_what_comes_before_them() {
             let mut log = log(&[1, 2, 3], stable);
             log.commit_to(1).unwrap();
             let got = log
-                .maybe_append(previous, entries.to_vec(), commit)
+                .maybe_append(previous, &mut entries.to_vec(), commit)
                 .unwrap();
             assert_eq!(got, result, "{previous:?} {entries:?}");
             assert_eq!(log.committed(), committed, "{previous:?} {entries:?}");
@@ -122,7 +134,7 @@ fn a_leaders_entries_are_taken_if_the_log_has_what_comes_before_them() {
 fn a_committed_entry_is_never_replaced() {
     let mut log = log(&[1, 2, 3], 3);
     log.commit_to(2).unwrap();
-    let refused = log.maybe_append(id(1, 1), vec![entry(4, 2)], 2);
+    let refused = log.maybe_append(id(1, 1), &mut vec![entry(4, 2)], 2);
     assert!(matches!(
         refused,
         Err(Error::CommittedConflict {
@@ -220,11 +232,11 @@ fn positions_follow_compaction() {
     assert_eq!(log.term(3).unwrap(), 1);
     assert!(matches!(log.term(11), Err(StorageError::Unavailable)));
     assert!(matches!(
-        log.entries(3, u64::MAX),
+        read(&log, 3, u64::MAX),
         Err(StorageError::Compacted)
     ));
-    assert_eq!(log.entries(4, u64::MAX).unwrap().len(), 7);
-    assert_eq!(log.entries(11, u64::MAX).unwrap(), []);
+    assert_eq!(read(&log, 4, u64::MAX).unwrap().len(), 7);
+    assert_eq!(read(&log, 11, u64::MAX).unwrap(), []);
 }
 
 #[test]
@@ -250,10 +262,10 @@ fn a_pending_snapshot_hides_what_storage_still_has() {
 fn unstable_entries_are_applied_only_if_allowed() {
     let mut log = log(&[1, 1, 1], 1);
     log.commit_to(3).unwrap();
-    assert_eq!(log.next_committed(false).unwrap().len(), 1);
-    assert_eq!(log.next_committed(true).unwrap().len(), 3);
+    assert_eq!(committed(&log, false).unwrap().len(), 1);
+    assert_eq!(committed(&log, true).unwrap().len(), 3);
     persist(&mut log);
-    assert_eq!(log.next_committed(false).unwrap().len(), 3);
+    assert_eq!(committed(&log, false).unwrap().len(), 3);
 }
 
 #[test]
@@ -266,14 +278,14 @@ fn what_is_being_applied_is_bounded_across_hand_outs() {
     let mut log = log_on(storage, 2 * one);
     log.commit_to(5).unwrap();
 
-    let first = log.next_committed(false).unwrap();
+    let first = committed(&log, false).unwrap();
     assert_eq!(first.len(), 2);
     log.accept_applying(2, encoded_size_of(&first), false);
     assert!(!log.has_next_committed(false), "the limit is reached");
-    assert_eq!(log.next_committed(false).unwrap(), []);
+    assert_eq!(committed(&log, false).unwrap(), []);
 
     log.applied_to(1, one).unwrap();
-    let second = log.next_committed(false).unwrap();
+    let second = committed(&log, false).unwrap();
     assert_eq!(
         second.iter().map(|entry| entry.index).collect::<Vec<_>>(),
         [3]
@@ -282,7 +294,7 @@ fn what_is_being_applied_is_bounded_across_hand_outs() {
     assert!(!log.has_next_committed(false));
 
     log.applied_to(3, 2 * one).unwrap();
-    assert_eq!(log.next_committed(false).unwrap().len(), 2);
+    assert_eq!(committed(&log, false).unwrap().len(), 2);
 }
 
 #[test]
@@ -296,13 +308,13 @@ fn an_entry_that_did_not_fit_waits_although_there_is_room_for_a_smaller_one() {
     storage.append(&[entry(1, 1), large]).unwrap();
     let mut log = log_on(storage, 2 * one);
     log.commit_to(2).unwrap();
-    let first = log.next_committed(false).unwrap();
+    let first = committed(&log, false).unwrap();
     assert_eq!(first.len(), 1);
     log.accept_applying(1, one, false);
     // Half the room is left, which is what a single entry of any size would slip through.
     assert!(!log.has_next_committed(false));
     log.applied_to(1, one).unwrap();
-    assert_eq!(log.next_committed(false).unwrap().len(), 1);
+    assert_eq!(committed(&log, false).unwrap().len(), 1);
 }
 
 #[test]
@@ -361,7 +373,7 @@ proptest! {
         let storage = MemoryStorage::new();
         storage.append(&entries[..stable]).unwrap();
         let mut log = log_on(storage, u64::MAX);
-        log.append(entries[stable..].to_vec());
+        log.append(&mut entries[stable..].to_vec());
 
         let mut expected: Vec<Entry> = Vec::new();
         for entry in entries.iter().filter(|entry| entry.index >= from) {
@@ -371,7 +383,7 @@ proptest! {
             }
             expected.push(entry.clone());
         }
-        prop_assert_eq!(log.entries(from, limit).unwrap(), expected);
+        prop_assert_eq!(read(&log, from, limit).unwrap(), expected);
     }
 
     /// Appends, writes and their completion in any order, against a plain vector of terms.
@@ -388,8 +400,8 @@ proptest! {
                     let from = from.min(model.len() as u64 + 1);
                     model.truncate(usize::try_from(from - 1).unwrap());
                     model.extend(std::iter::repeat_n(term, count));
-                    let added = (from..).take(count).map(|index| entry(term, index)).collect();
-                    log.append(added);
+                    let mut added = (from..).take(count).map(|index| entry(term, index)).collect();
+                    log.append(&mut added);
                 }
                 2 => {
                     // Handed out, written, and reported at once.

@@ -150,18 +150,19 @@ impl Unstable {
         self.snapshot_in_progress = false;
     }
 
-    /// Adds entries, which replace what is held from the first one on. They are not empty and start no
+    /// Takes entries, which replace what is held from the first one on. They are not empty and start no
     /// later than the log ends.
-    pub(super) fn truncate_and_append(&mut self, entries: Vec<Entry>) {
+    pub(super) fn truncate_and_append(&mut self, entries: &mut Vec<Entry>) {
         let first = entries.first().map_or(self.offset, |entry| entry.index);
         if first == self.offset + self.entries.len() as u64 {
-            self.entries.extend(entries);
+            self.entries.append(entries);
         } else if first <= self.offset {
             self.logger.info(format_args!(
                 "replace the unstable entries from index {first}"
             ));
             // What storage has from here on becomes void; writing these will overwrite it.
-            self.entries = entries;
+            self.entries.clear();
+            self.entries.append(entries);
             self.offset = first;
             self.in_progress = first;
         } else {
@@ -169,7 +170,7 @@ impl Unstable {
                 "truncate the unstable entries before index {first}"
             ));
             self.entries.truncate(position(first - self.offset));
-            self.entries.extend(entries);
+            self.entries.append(entries);
             self.in_progress = self.in_progress.min(first);
         }
     }

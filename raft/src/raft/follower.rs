@@ -123,10 +123,7 @@ impl<S: Storage> Raft<S> {
             });
             return Ok(());
         }
-        if let Some(last) =
-            self.log
-                .maybe_append(previous, std::mem::take(&mut m.entries), m.commit)?
-        {
+        if let Some(last) = self.log.maybe_append(previous, &mut m.entries, m.commit)? {
             self.send(Message {
                 index: last,
                 ..message(MessageType::MsgAppResp, from)

@@ -12,7 +12,7 @@ impl<S: Storage> Raft<S> {
         use MessageType as T;
 
         match kind {
-            T::MsgProp => return self.propose(std::mem::take(&mut m.entries)),
+            T::MsgProp => return self.propose(&mut m.entries),
             T::MsgReadIndex => return self.handle_read_request(std::mem::take(m)),
             T::MsgForgetLeader => return Ok(()),
             _ => {}

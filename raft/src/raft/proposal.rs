@@ -13,7 +13,7 @@ use varve_proto::raftpb::MessageType;
 
 impl<S: Storage> Raft<S> {
     /// Takes proposals into the log and sends them on, all of them or none.
-    pub(super) fn propose(&mut self, mut entries: Vec<Entry>) -> Result<(), Error> {
+    pub(super) fn propose(&mut self, entries: &mut Vec<Entry>) -> Result<(), Error> {
         let Some(leader) = self.role.leader() else {
             return Err(Error::ProposalDropped);
         };
@@ -29,9 +29,9 @@ impl<S: Storage> Raft<S> {
             return Err(Error::ProposalDropped);
         }
         let pending_before = leader.pending_conf_index;
-        let changes = decode_changes(&entries)?;
+        let changes = decode_changes(entries)?;
         for (at, change) in changes {
-            self.admit_conf_change(&mut entries, at, &change);
+            self.admit_conf_change(entries, at, &change);
         }
         if !self.append_entries(entries) {
             if let Some(leader) = self.role.leader_mut() {
@@ -79,10 +79,10 @@ impl<S: Storage> Raft<S> {
         }
     }
 
-    /// Appends entries to the leader's log, unless too much is uncommitted already. Returns whether it
+    /// Takes entries into the leader's log, unless too much is uncommitted already. Returns whether it
     /// did.
-    pub(super) fn append_entries(&mut self, mut entries: Vec<Entry>) -> bool {
-        let size = payload_size_of(&entries);
+    pub(super) fn append_entries(&mut self, entries: &mut Vec<Entry>) -> bool {
+        let size = payload_size_of(entries);
         let limit = self.config.max_uncommitted_entries_size;
         let Some(leader) = self.role.leader_mut() else {
             return false;
@@ -102,7 +102,7 @@ impl<S: Storage> Raft<S> {
         leader.uncommitted_size = leader.uncommitted_size.saturating_add(size);
 
         let mut index = self.log.last_index();
-        for entry in &mut entries {
+        for entry in &mut *entries {
             index += 1;
             entry.term = self.term;
             entry.index = index;

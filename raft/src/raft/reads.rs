@@ -101,6 +101,7 @@ impl<S: Storage> Raft<S> {
                 .and_then(|entry| entry.data.take())
                 .unwrap_or_default();
             self.read_states.push(ReadState { index, request_ctx });
+            self.buffers.reclaim(&mut request);
         } else {
             let response = message(MessageType::MsgReadIndexResp, request.from);
             self.send(Message {

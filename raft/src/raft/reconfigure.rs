@@ -15,7 +15,7 @@ impl<S: Storage> Raft<S> {
         &mut self,
         additions: impl Iterator<Item = ConfChange>,
     ) -> Result<(), Error> {
-        let (changes, entries): (Vec<_>, Vec<_>) = (1..)
+        let (changes, mut entries): (Vec<_>, Vec<_>) = (1..)
             .zip(additions)
             .map(|(index, change)| {
                 (
@@ -30,7 +30,7 @@ impl<S: Storage> Raft<S> {
             .unzip();
         self.become_follower(1, NONE);
         // The entries come first, so that members are probed from behind them.
-        let last = self.log.append(entries);
+        let last = self.log.append(&mut entries);
         self.log.commit_to(last)?;
         for change in &changes {
             self.apply_conf_change(change)?;
@@ -106,7 +106,7 @@ impl<S: Storage> Raft<S> {
         if leave {
             // Refused while leadership is being transferred: then the next leader does it, or this one
             // with the next entry it applies.
-            match self.propose(vec![leave_joint_entry()]) {
+            match self.propose(&mut vec![leave_joint_entry()]) {
                 Ok(()) => self.config.logger.info(format_args!(
                     "initiating automatic transition out of joint configuration {}",
                     self.tracker.config

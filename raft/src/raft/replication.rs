@@ -35,14 +35,14 @@ impl<S: Storage> Raft<S> {
         // With a full window appends leave without entries: should all that are in it be lost, these
         // are what the follower refuses, which empties the window.
         let throttled = progress.state == ProgressState::Replicate && progress.inflights.is_full();
-        let entries = if throttled {
-            Vec::new()
-        } else {
-            match self
+        let mut entries = Vec::new();
+        if !throttled && progress.next <= self.log.last_index() {
+            entries = self.buffers.entries.take();
+            let read = self
                 .log
-                .entries(progress.next, self.config.max_size_per_msg)
-            {
-                Ok(entries) => entries,
+                .entries(progress.next, self.config.max_size_per_msg, &mut entries);
+            match read {
+                Ok(()) => {}
                 // Nothing was read: an append that has to carry something cannot leave.
                 Err(StorageError::Compacted | StorageError::Unavailable) if !even_empty => {
                     return Ok(false);
@@ -52,7 +52,7 @@ impl<S: Storage> Raft<S> {
                 }
                 Err(error) => return Err(error.into()),
             }
-        };
+        }
         if entries.is_empty() && !even_empty {
             return Ok(false);
         }

@@ -177,6 +177,18 @@ impl Storage for MemoryStorage {
     }
 
     fn entries(&self, lo: u64, hi: u64, max_size: u64) -> StorageResult<Vec<Entry>> {
+        let mut out = Vec::new();
+        self.entries_into(lo, hi, max_size, &mut out)?;
+        Ok(out)
+    }
+
+    fn entries_into(
+        &self,
+        lo: u64,
+        hi: u64,
+        max_size: u64,
+        out: &mut Vec<Entry>,
+    ) -> StorageResult<()> {
         let log = self.log();
         let Some(from) = log.position(lo) else {
             return Err(StorageError::Compacted);
@@ -187,7 +199,8 @@ impl Storage for MemoryStorage {
         let Some(range) = log.entries.get(from..to) else {
             return Err(StorageError::Unavailable);
         };
-        Ok(range[..prefix_within(range, max_size)].to_vec())
+        out.extend_from_slice(&range[..prefix_within(range, max_size)]);
+        Ok(())
     }
 
     fn term(&self, index: u64) -> StorageResult<u64> {

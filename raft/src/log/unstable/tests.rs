@@ -25,7 +25,7 @@ fn snapshot(term: u64, index: u64) -> Snapshot {
 fn unstable(indexes: std::ops::Range<u64>) -> Unstable {
     let mut unstable = Unstable::new(indexes.start, Arc::new(NoLogger));
     if !indexes.is_empty() {
-        unstable.truncate_and_append(indexes.map(|index| entry(1, index)).collect());
+        unstable.truncate_and_append(&mut indexes.map(|index| entry(1, index)).collect());
     }
     unstable
 }
@@ -50,7 +50,7 @@ fn terms_are_known_of_what_is_held() {
         [8, 9, 10].map(|index| held.term(index)),
         [None, Some(3), None]
     );
-    held.truncate_and_append(vec![entry(4, 10)]);
+    held.truncate_and_append(&mut vec![entry(4, 10)]);
     assert_eq!(
         [8, 9, 10].map(|index| held.term(index)),
         [None, Some(3), Some(4)]
@@ -72,7 +72,7 @@ fn everything_is_handed_out_once() {
     assert_eq!(next(&held), [(1, 5), (1, 6)]);
     held.accept_in_progress();
     assert_eq!(next(&held), []);
-    held.truncate_and_append(vec![entry(1, 7)]);
+    held.truncate_and_append(&mut vec![entry(1, 7)]);
     assert_eq!(next(&held), [(1, 7)]);
 
     held.restore(snapshot(2, 9));
@@ -86,9 +86,9 @@ fn everything_is_handed_out_once() {
 fn what_replaces_something_handed_out_is_handed_out_too() {
     let mut held = unstable(5..8);
     held.accept_in_progress();
-    held.truncate_and_append(vec![entry(2, 6)]);
+    held.truncate_and_append(&mut vec![entry(2, 6)]);
     assert_eq!(next(&held), [(2, 6)]);
-    held.truncate_and_append(vec![entry(3, 4), entry(3, 5)]);
+    held.truncate_and_append(&mut vec![entry(3, 4), entry(3, 5)]);
     assert_eq!(next(&held), [(3, 4), (3, 5)]);
     assert_eq!(held.offset(), 4);
 }
@@ -109,7 +109,7 @@ fn only_news_about_what_is_still_held_counts() {
 fn news_about_a_snapshot_says_nothing_about_entries() {
     let mut held = unstable(5..5);
     held.restore(snapshot(1, 4));
-    held.truncate_and_append(vec![entry(1, 5)]);
+    held.truncate_and_append(&mut vec![entry(1, 5)]);
     held.stable_to(EntryId { term: 1, index: 4 });
     assert_eq!((held.offset(), held.len()), (5, 1));
     assert!(held.snapshot().is_some());
@@ -119,7 +119,7 @@ fn news_about_a_snapshot_says_nothing_about_entries() {
 fn partly_written_entries_stay_in_progress() {
     let mut held = unstable(5..8);
     held.accept_in_progress();
-    held.truncate_and_append(vec![entry(1, 8)]);
+    held.truncate_and_append(&mut vec![entry(1, 8)]);
     held.stable_to(EntryId { term: 1, index: 6 });
     assert_eq!((held.offset(), held.in_progress()), (7, 8));
     assert_eq!(next(&held), [(1, 8)]);
