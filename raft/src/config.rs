@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::ids::NodeId;
 use crate::jitter::{Jitter, SeededJitter};
 use crate::logger::{Logger, NoLogger};
-use crate::message::{NONE, is_local_target};
+use crate::message::is_local_target;
 
 /// How a linearizable read makes sure that its leader still leads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -124,12 +125,12 @@ impl Config {
         self.seeded_bug == Some(bug)
     }
 
-    /// Refuses contradictions, and resolves what zero stands for.
-    pub(crate) fn validated(mut self) -> Result<Self, Error> {
+    /// Refuses contradictions, and resolves what zero stands for; the node, and its settings.
+    pub(crate) fn validated(mut self) -> Result<(NodeId, Self), Error> {
         let refuse = |what| Err(Error::Config(what));
-        if self.id == NONE {
+        let Some(id) = NodeId::new(self.id) else {
             return refuse("cannot use none as id");
-        }
+        };
         if is_local_target(self.id) {
             return refuse("cannot use local target as id");
         }
@@ -161,7 +162,7 @@ impl Config {
         if self.read_only_option == ReadOnlyOption::LeaseBased && !self.check_quorum {
             return refuse("CheckQuorum must be enabled when ReadOnlyOption is ReadOnlyLeaseBased");
         }
-        Ok(self)
+        Ok((id, self))
     }
 }
 

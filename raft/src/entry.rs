@@ -1,20 +1,31 @@
 //! Entries: what identifies one, what it weighs, and when a run of them is well formed.
 
+use std::fmt;
+
 use varve_proto::raftpb::Entry;
+
+use crate::ids::{Index, Term};
 
 /// Identifies an entry: a term has one leader, and a leader never issues two entries with one index.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct EntryId {
-    pub(crate) term: u64,
-    pub(crate) index: u64,
+    pub(crate) term: Term,
+    pub(crate) index: Index,
 }
 
 impl EntryId {
     pub(crate) fn of(entry: &Entry) -> Self {
         Self {
-            term: entry.term,
-            index: entry.index,
+            term: Term::new(entry.term),
+            index: Index::new(entry.index),
         }
+    }
+}
+
+/// `2/17`
+impl fmt::Display for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.term, self.index)
     }
 }
 
@@ -67,14 +78,14 @@ pub(crate) fn prefix_within(entries: &[Entry], max_size: u64) -> usize {
 /// Why a run of entries cannot be part of any log, or `None` if it can:
 /// indexes are consecutive after `previous`, terms do not decrease, none is beyond the leader's.
 pub(crate) fn malformed_run(
-    leader_term: u64,
+    leader_term: Term,
     previous: EntryId,
     entries: &[Entry],
 ) -> Option<&'static str> {
     let mut before = previous;
     for entry in entries {
         let id = EntryId::of(entry);
-        if before.index.checked_add(1) != Some(id.index) {
+        if id.index.since(before.index) != Some(1) {
             return Some("entries are not consecutive");
         }
         if id.term < before.term {

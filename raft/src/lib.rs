@@ -59,6 +59,7 @@ mod config;
 pub mod describe;
 mod entry;
 mod error;
+mod ids;
 mod jitter;
 mod log;
 mod logger;
@@ -78,6 +79,7 @@ pub use confchange::{Change, Changer, ConfChangeError, ConfChangeExt, parse_conf
 pub use config::SeededBug;
 pub use config::{Config, ReadOnlyOption};
 pub use error::Error;
+pub use ids::{Index, NodeId, Term};
 pub use jitter::{Jitter, SeededJitter};
 pub use logger::{Level, Logger, NoLogger};
 pub use message::{
@@ -85,10 +87,12 @@ pub use message::{
     is_local_message, is_local_target, is_response_message, kind_of,
 };
 pub use node::{Peer, RawNode, SnapshotStatus};
-pub use quorum::{AckedIndexer, JointConfig, MajorityConfig, NodeSet, VoteResult};
+pub use quorum::{JointConfig, MajorityConfig, NodeSet, VoteResult};
 pub use read_index::ReadState;
 pub use ready::{Ready, SoftState};
 pub use role::StateRole;
 pub use status::{BasicStatus, Status};
 pub use storage::{MemoryStorage, Storage, StorageError, StorageResult};
-pub use tracker::{Configuration, Inflights, Progress, ProgressMap, ProgressState, Tracker};
+pub use tracker::{
+    Configuration, InflightLimits, Inflights, Progress, ProgressMap, ProgressState, Tracker,
+};

@@ -4,13 +4,14 @@
 mod unstable;
 
 use std::fmt;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use varve_proto::raftpb::{Entry, Snapshot};
 
 use crate::entry::{EntryId, encoded_size_of, prefix_within};
 use crate::error::Error;
+use crate::ids::{Index, Term};
 use crate::logger::Logger;
 use crate::message::snapshot_id;
 use crate::storage::{Storage, StorageError, StorageResult};
@@ -27,9 +28,9 @@ use unstable::Unstable;
 pub(crate) struct RaftLog<S> {
     pub(crate) storage: S,
     unstable: Unstable,
-    committed: u64,
-    applying: u64,
-    applied: u64,
+    committed: Index,
+    applying: Index,
+    applied: Index,
     max_applying_size: u64,
     applying_size: u64,
     applying_paused: bool,
@@ -43,11 +44,11 @@ impl<S: Storage> RaftLog<S> {
         max_applying_size: u64,
         logger: Arc<dyn Logger>,
     ) -> StorageResult<Self> {
-        let before_first = storage.first_index()?.saturating_sub(1);
-        let last = storage.last_index()?;
+        let before_first = Index::new(storage.first_index()?).before();
+        let last = Index::new(storage.last_index()?);
         Ok(Self {
             storage,
-            unstable: Unstable::new(last + 1, Arc::clone(&logger)),
+            unstable: Unstable::new(last.next(), Arc::clone(&logger)),
             committed: before_first,
             applying: before_first,
             applied: before_first,
@@ -58,11 +59,11 @@ impl<S: Storage> RaftLog<S> {
         })
     }
 
-    pub(crate) fn committed(&self) -> u64 {
+    pub(crate) fn committed(&self) -> Index {
         self.committed
     }
 
-    pub(crate) fn applied(&self) -> u64 {
+    pub(crate) fn applied(&self) -> Index {
         self.applied
     }
 
@@ -75,12 +76,12 @@ impl<S: Storage> RaftLog<S> {
     /// It may say less than the start of the log implies: a commit index is saved without an fsync, and
     /// with asynchronous writes entries can be applied, and be part of a snapshot, before it is saved at
     /// all. A snapshot is of committed state only, so its word counts. (etcd refuses to start here.)
-    pub(crate) fn load_committed(&mut self, committed: u64) -> Result<(), Error> {
+    pub(crate) fn load_committed(&mut self, committed: Index) -> Result<(), Error> {
         let last = self.last_index();
         if committed > last {
             return Err(Error::HardStateOutOfRange {
-                commit: committed,
-                last,
+                commit: committed.get(),
+                last: last.get(),
             });
         }
         self.committed = self.committed.max(committed);
@@ -89,14 +90,14 @@ impl<S: Storage> RaftLog<S> {
 
     // ---- positions ----
 
-    pub(crate) fn first_index(&self) -> StorageResult<u64> {
+    pub(crate) fn first_index(&self) -> StorageResult<Index> {
         match self.unstable.snapshot_id() {
-            Some(id) => Ok(id.index + 1),
-            None => self.storage.first_index(),
+            Some(id) => Ok(id.index.next()),
+            None => self.storage.first_index().map(Index::new),
         }
     }
 
-    pub(crate) fn last_index(&self) -> u64 {
+    pub(crate) fn last_index(&self) -> Index {
         self.unstable.last_index()
     }
 
@@ -112,7 +113,7 @@ impl<S: Storage> RaftLog<S> {
     ///
     /// # Errors
     /// [`StorageError::Compacted`] or [`StorageError::Unavailable`] outside of that range.
-    pub(crate) fn term(&self, index: u64) -> StorageResult<u64> {
+    pub(crate) fn term(&self, index: Index) -> StorageResult<Term> {
         if let Some(term) = self.unstable.term(index) {
             return Ok(term);
         }
@@ -122,12 +123,12 @@ impl<S: Storage> RaftLog<S> {
         match self.unstable.snapshot_id() {
             // Storage may still have older entries, which the snapshot made void.
             Some(_) => Err(StorageError::Compacted),
-            None => self.storage.term(index),
+            None => self.storage.term(index.get()).map(Term::new),
         }
     }
 
     /// The term of an entry; `None` if it is not in the log.
-    pub(crate) fn known_term(&self, index: u64) -> StorageResult<Option<u64>> {
+    pub(crate) fn known_term(&self, index: Index) -> StorageResult<Option<Term>> {
         match self.term(index) {
             Ok(term) => Ok(Some(term)),
             Err(StorageError::Compacted | StorageError::Unavailable) => Ok(None),
@@ -158,18 +159,18 @@ impl<S: Storage> RaftLog<S> {
         &mut self,
         previous: EntryId,
         entries: &mut Vec<Entry>,
-        leader_commit: u64,
-    ) -> Result<Option<u64>, Error> {
+        leader_commit: Index,
+    ) -> Result<Option<Index>, Error> {
         if !self.matches(previous)? {
             return Ok(None);
         }
-        let last_new = previous.index + entries.len() as u64;
+        let last_new = previous.index.plus(entries.len() as u64);
         if let Some(at) = self.find_conflict(entries)? {
-            let index = entries[at].index;
+            let index = Index::new(entries[at].index);
             if index <= self.committed {
                 return Err(Error::CommittedConflict {
-                    index,
-                    committed: self.committed,
+                    index: index.get(),
+                    committed: self.committed.get(),
                 });
             }
             entries.drain(..at);
@@ -182,14 +183,15 @@ impl<S: Storage> RaftLog<S> {
     /// Position of the first entry that this log does not have.
     fn find_conflict(&self, entries: &[Entry]) -> StorageResult<Option<usize>> {
         for (at, entry) in entries.iter().enumerate() {
-            let known = self.known_term(entry.index)?;
-            if known != Some(entry.term) {
-                if entry.index <= self.last_index() {
+            let id = EntryId::of(entry);
+            let known = self.known_term(id.index)?;
+            if known != Some(id.term) {
+                if id.index <= self.last_index() {
                     self.logger.info(format_args!(
                         "found conflict at index {} [existing term: {}, conflicting term: {}]",
-                        entry.index,
-                        known.unwrap_or(0),
-                        entry.term
+                        id.index,
+                        known.unwrap_or(Term::ZERO),
+                        id.term
                     ));
                 }
                 return Ok(Some(at));
@@ -200,10 +202,11 @@ impl<S: Storage> RaftLog<S> {
 
     /// Takes entries behind the committed ones, replacing what is there from the first one on. Returns
     /// where the log ends now.
-    pub(crate) fn append(&mut self, entries: &mut Vec<Entry>) -> u64 {
+    pub(crate) fn append(&mut self, entries: &mut Vec<Entry>) -> Index {
         if let Some(first) = entries.first() {
+            let first = Index::new(first.index);
             assert!(
-                first.index > self.committed && first.index <= self.last_index() + 1,
+                first > self.committed && first <= self.last_index().next(),
                 "entries are appended behind what is committed and without a gap"
             );
             self.unstable.truncate_and_append(entries);
@@ -212,29 +215,34 @@ impl<S: Storage> RaftLog<S> {
     }
 
     /// Where this log may end to match another, of which one entry's position is known: the highest
-    /// index up to `index` whose term is at most `term`, and its term; term 0 if that is unknown.
+    /// index up to the one of `id` whose term is at most that of `id`, and its term; term 0 if that is
+    /// unknown.
     ///
     /// Every index skipped has a term the other log cannot have there, so each answer to a refused
     /// append skips whole terms instead of single entries.
-    pub(crate) fn find_conflict_by_term(&self, index: u64, term: u64) -> StorageResult<EntryId> {
-        for index in (1..=index).rev() {
+    pub(crate) fn find_conflict_by_term(&self, id: EntryId) -> StorageResult<EntryId> {
+        let mut index = id.index;
+        while index > Index::ZERO {
             match self.known_term(index)? {
-                None => return Ok(EntryId { term: 0, index }),
-                Some(ours) if ours <= term => return Ok(EntryId { term: ours, index }),
-                Some(_) => {}
+                None => {
+                    let term = Term::ZERO;
+                    return Ok(EntryId { term, index });
+                }
+                Some(term) if term <= id.term => return Ok(EntryId { term, index }),
+                Some(_) => index = index.before(),
             }
         }
         Ok(EntryId::default())
     }
 
     /// Commits up to `index`, if that is news. Commit never goes back.
-    pub(crate) fn commit_to(&mut self, index: u64) -> Result<(), Error> {
+    pub(crate) fn commit_to(&mut self, index: Index) -> Result<(), Error> {
         if index > self.committed {
             let last_index = self.last_index();
             if index > last_index {
                 return Err(Error::CommitOutOfRange {
-                    commit: index,
-                    last_index,
+                    commit: index.get(),
+                    last_index: last_index.get(),
                 });
             }
             self.committed = index;
@@ -245,7 +253,7 @@ impl<S: Storage> RaftLog<S> {
     /// Commits up to an index that a quorum has, if its entry is of this term (Raft, 5.4.2: entries of
     /// earlier terms are committed only along with one of the present). Returns whether that was news.
     pub(crate) fn maybe_commit(&mut self, id: EntryId) -> Result<bool, Error> {
-        if id.term == 0 || id.index <= self.committed || !self.matches(id)? {
+        if id.term == Term::ZERO || id.index <= self.committed || !self.matches(id)? {
             return Ok(false);
         }
         self.commit_to(id.index)?;
@@ -290,7 +298,7 @@ impl<S: Storage> RaftLog<S> {
         self.unstable.stable_to(id);
     }
 
-    pub(crate) fn stable_snapshot_to(&mut self, index: u64) {
+    pub(crate) fn stable_snapshot_to(&mut self, index: Index) {
         self.unstable.stable_snapshot_to(index);
     }
 
@@ -298,19 +306,19 @@ impl<S: Storage> RaftLog<S> {
 
     /// Range of indexes that may be applied now. Entries that this node has not made durable may be
     /// applied only if `allow_unstable`.
-    fn appliable(&self, allow_unstable: bool) -> std::ops::Range<u64> {
+    fn appliable(&self, allow_unstable: bool) -> Range<Index> {
         // A snapshot must be applied before anything that follows it.
         if self.applying_paused || self.has_unstable_snapshot() {
-            return 0..0;
+            return Index::ZERO..Index::ZERO;
         }
-        self.applying + 1..self.max_appliable(allow_unstable) + 1
+        self.applying.next()..self.max_appliable(allow_unstable).next()
     }
 
-    fn max_appliable(&self, allow_unstable: bool) -> u64 {
+    fn max_appliable(&self, allow_unstable: bool) -> Index {
         if allow_unstable {
             self.committed
         } else {
-            self.committed.min(self.unstable.offset() - 1)
+            self.committed.min(self.unstable.offset().before())
         }
     }
 
@@ -329,16 +337,11 @@ impl<S: Storage> RaftLog<S> {
             return Ok(());
         }
         // Not paused, so there is room left.
-        self.slice(
-            range.start,
-            range.end,
-            self.max_applying_size - self.applying_size,
-            out,
-        )
+        self.slice(range, self.max_applying_size - self.applying_size, out)
     }
 
     /// The entries up to `last`, of this encoded size, were handed out to be applied.
-    pub(crate) fn accept_applying(&mut self, last: u64, size: u64, allow_unstable: bool) {
+    pub(crate) fn accept_applying(&mut self, last: Index, size: u64, allow_unstable: bool) {
         assert!(
             last <= self.committed,
             "only committed entries are handed out"
@@ -351,12 +354,12 @@ impl<S: Storage> RaftLog<S> {
     }
 
     /// Everything up to `index` was applied, the last part of it with this encoded size.
-    pub(crate) fn applied_to(&mut self, index: u64, size: u64) -> Result<(), Error> {
+    pub(crate) fn applied_to(&mut self, index: Index, size: u64) -> Result<(), Error> {
         if index > self.committed || index < self.applied {
             return Err(Error::AppliedOutOfRange {
-                applied: index,
-                previous: self.applied,
-                committed: self.committed,
+                applied: index.get(),
+                previous: self.applied.get(),
+                committed: self.committed.get(),
             });
         }
         self.applied = index;
@@ -381,66 +384,67 @@ impl<S: Storage> RaftLog<S> {
     /// [`StorageError::Compacted`] if `from` is not in the log any more.
     pub(crate) fn entries(
         &self,
-        from: u64,
+        from: Index,
         max_size: u64,
         out: &mut Vec<Entry>,
     ) -> StorageResult<()> {
         if from > self.last_index() {
             return Ok(());
         }
-        self.slice(from, self.last_index() + 1, max_size, out)
+        self.slice(from..self.last_index().next(), max_size, out)
     }
 
-    /// Hands the entries of `lo..hi` to `visit` in portions of `page_size` encoded bytes, until it
+    /// Hands the entries of `range` to `visit` in portions of `page_size` encoded bytes, until it
     /// breaks.
     pub(crate) fn scan(
         &self,
-        mut lo: u64,
-        hi: u64,
+        mut range: Range<Index>,
         page_size: u64,
         mut visit: impl FnMut(&[Entry]) -> ControlFlow<()>,
     ) -> StorageResult<()> {
         let mut page = Vec::new();
-        while lo < hi {
+        while !range.is_empty() {
             page.clear();
-            self.slice(lo, hi, page_size, &mut page)?;
+            self.slice(range.clone(), page_size, &mut page)?;
             if page.is_empty() {
                 return Err(StorageError::Unavailable);
             }
             if visit(&page).is_break() {
                 break;
             }
-            lo += page.len() as u64;
+            range.start = range.start.plus(page.len() as u64);
         }
         Ok(())
     }
 
-    /// The entries of `lo..hi`, cut off at `max_size` encoded bytes, one at least, into an empty vector.
-    fn slice(&self, lo: u64, hi: u64, max_size: u64, out: &mut Vec<Entry>) -> StorageResult<()> {
-        if lo >= hi {
+    /// The entries of `range`, cut off at `max_size` encoded bytes, one at least, into an empty vector.
+    fn slice(&self, range: Range<Index>, max_size: u64, out: &mut Vec<Entry>) -> StorageResult<()> {
+        if range.is_empty() {
             return Ok(());
         }
+        let Range { start: lo, end: hi } = range;
         if lo < self.first_index()? {
             return Err(StorageError::Compacted);
         }
-        if hi > self.last_index() + 1 {
+        if hi > self.last_index().next() {
             return Err(StorageError::Unavailable);
         }
         let offset = self.unstable.offset();
         if lo >= offset {
-            let held = self.unstable.slice(lo, hi);
+            let held = self.unstable.slice(lo..hi);
             out.extend_from_slice(&held[..prefix_within(held, max_size)]);
             return Ok(());
         }
         let cut = hi.min(offset);
-        self.storage.entries_into(lo, cut, max_size, out)?;
+        self.storage
+            .entries_into(lo.get()..cut.get(), max_size, out)?;
         // Fewer than asked for: the next one did not fit.
-        if hi <= offset || (out.len() as u64) < cut - lo {
+        if hi <= offset || lo.plus(out.len() as u64) < cut {
             return Ok(());
         }
         let size = encoded_size_of(out);
         if size < max_size {
-            let held = self.unstable.slice(offset, hi);
+            let held = self.unstable.slice(offset..hi);
             let room = max_size - size;
             let fit = prefix_within(held, room);
             // A single entry is returned whatever its size, which is not wanted here.

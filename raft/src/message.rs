@@ -4,6 +4,7 @@ use varve_proto::raftpb::{ConfState, Entry, HardState, Message, MessageType, Sna
 
 use crate::entry::{EntryId, malformed_run};
 use crate::error::Error;
+use crate::ids::{Index, NodeId, Term};
 
 /// The id no node has: no leader, no vote.
 pub const NONE: u64 = 0;
@@ -67,8 +68,8 @@ pub fn kind_of(message: &Message) -> Option<MessageType> {
 /// Index and term of a snapshot.
 pub(crate) fn snapshot_id(snapshot: &Snapshot) -> EntryId {
     EntryId {
-        term: snapshot.metadata.term,
-        index: snapshot.metadata.index,
+        term: Term::new(snapshot.metadata.term),
+        index: Index::new(snapshot.metadata.index),
     }
 }
 
@@ -91,11 +92,61 @@ pub fn is_empty_hard_state(state: &HardState) -> bool {
 }
 
 /// An empty message of this kind to a node. Sender and term are filled in when it is sent.
-pub(crate) fn message(kind: MessageType, to: u64) -> Message {
+pub(crate) fn message(kind: MessageType, to: NodeId) -> Message {
+    Message {
+        to: to.get(),
+        ..local(kind)
+    }
+}
+
+/// An empty message of this kind, to the node itself.
+pub(crate) fn local(kind: MessageType) -> Message {
     Message {
         r#type: kind as i32,
-        to,
         ..Message::default()
+    }
+}
+
+/// What the numbers of a message are.
+pub(crate) trait Fields {
+    /// Who sent it; nobody if it is local, or made by the application.
+    fn sender(&self) -> Option<NodeId>;
+
+    /// The term it was sent in; for votes the one they are about. Zero: any.
+    fn in_term(&self) -> Term;
+
+    /// The position it is about.
+    fn at(&self) -> Index;
+
+    /// The entry it is about: that position, and the term there.
+    fn entry_id(&self) -> EntryId;
+
+    /// The commit index it tells.
+    fn commit_index(&self) -> Index;
+}
+
+impl Fields for Message {
+    fn sender(&self) -> Option<NodeId> {
+        NodeId::new(self.from)
+    }
+
+    fn in_term(&self) -> Term {
+        Term::new(self.term)
+    }
+
+    fn at(&self) -> Index {
+        Index::new(self.index)
+    }
+
+    fn entry_id(&self) -> EntryId {
+        EntryId {
+            term: Term::new(self.log_term),
+            index: self.at(),
+        }
+    }
+
+    fn commit_index(&self) -> Index {
+        Index::new(self.commit)
     }
 }
 
@@ -109,19 +160,20 @@ pub(crate) fn proposal(data: bytes::Bytes) -> Entry {
 
 /// Whether the configuration has this node in any role. Who waits to become a learner is an outgoing
 /// voter.
-pub(crate) fn is_member(state: &ConfState, id: u64) -> bool {
+pub(crate) fn is_member(state: &ConfState, id: NodeId) -> bool {
     [&state.voters, &state.learners, &state.voters_outgoing]
         .iter()
-        .any(|ids| ids.contains(&id))
+        .any(|ids| ids.contains(&id.get()))
 }
 
 /// Refuses what no correct member sends, before it can do anything.
 ///
 /// Whatever arrives from a peer passes here, and what passes must not be able to break an invariant
 /// of the core. `id` is this node.
-pub(crate) fn check_incoming(message: &Message, id: u64) -> Result<(), Error> {
+pub(crate) fn check_incoming(message: &Message, id: NodeId) -> Result<(), Error> {
     use MessageType as T;
 
+    let from_itself = message.sender() == Some(id);
     let malformed = |what: &'static str| {
         Err(Error::Malformed {
             kind: message.r#type,
@@ -158,17 +210,17 @@ pub(crate) fn check_incoming(message: &Message, id: u64) -> Result<(), Error> {
         | T::MsgVote
         | T::MsgPreVote
         | T::MsgTimeoutNow => {
-            if message.from == NONE || message.from == id {
+            if message.from == NONE || from_itself {
                 return malformed("the sender cannot be right");
             }
             if message.term == 0 {
                 return malformed("the term is missing");
             }
         }
-        T::MsgAppResp if message.from == id && message.reject => {
+        T::MsgAppResp if from_itself && message.reject => {
             return malformed("a node does not refuse its own entries");
         }
-        T::MsgHeartbeatResp | T::MsgReadIndexResp if message.from == id => {
+        T::MsgHeartbeatResp | T::MsgReadIndexResp if from_itself => {
             return malformed("the sender cannot be right");
         }
         T::MsgAppResp
@@ -186,14 +238,10 @@ pub(crate) fn check_incoming(message: &Message, id: u64) -> Result<(), Error> {
         }
         _ => {}
     }
-    if kind == T::MsgApp {
-        let previous = EntryId {
-            term: message.log_term,
-            index: message.index,
-        };
-        if let Some(what) = malformed_run(message.term, previous, &message.entries) {
-            return malformed(what);
-        }
+    if kind == T::MsgApp
+        && let Some(what) = malformed_run(message.in_term(), message.entry_id(), &message.entries)
+    {
+        return malformed(what);
     }
     Ok(())
 }

@@ -15,13 +15,13 @@ use varve_proto::raftpb::{
 
 use crate::confchange::ConfChangeExt;
 use crate::config::Config;
-use crate::entry::{encoded_size_of, payload_size_of};
 use crate::error::Error;
+use crate::ids::Index;
 use crate::message::{
-    NONE, check_incoming, is_local_message, is_local_target, is_response_message, kind_of, message,
-    proposal,
+    Fields as _, check_incoming, is_local_message, is_local_target, is_response_message, kind_of,
+    local, proposal,
 };
-use crate::raft::Raft;
+use crate::raft::{AppliedEntries, Raft};
 use crate::ready::{
     Ready, SoftState, must_sync, storage_append, storage_append_response, storage_apply,
 };
@@ -46,17 +46,6 @@ pub struct Peer {
     pub context: Bytes,
 }
 
-/// Entries that are applied once a `Ready` is worked off.
-#[derive(Clone, Copy, Debug)]
-struct AppliedOnAdvance {
-    /// Index of the last one.
-    index: u64,
-    /// Encoded bytes.
-    size: u64,
-    /// Payload bytes.
-    payload: u64,
-}
-
 /// A node. Not shared between threads.
 #[derive(Debug)]
 pub struct RawNode<S> {
@@ -67,7 +56,7 @@ pub struct RawNode<S> {
     /// Synchronous writes: what the node tells itself once a `Ready` is worked off.
     on_advance: Vec<Message>,
     /// Synchronous writes: what of the log is applied then.
-    applied_on_advance: Option<AppliedOnAdvance>,
+    applied_on_advance: Option<AppliedEntries>,
     failed: Option<Error>,
 }
 
@@ -101,7 +90,7 @@ impl<S: Storage> RawNode<S> {
         if peers.is_empty() {
             return Err(Error::Config("must provide at least one peer to Bootstrap"));
         }
-        if self.raft.log.storage.last_index()? != 0 || self.raft.log.last_index() != 0 {
+        if self.raft.log.storage.last_index()? != 0 || self.raft.log.last_index() != Index::ZERO {
             return Err(Error::NotEmpty);
         }
         // So that the first Ready has a hard state.
@@ -143,7 +132,7 @@ impl<S: Storage> RawNode<S> {
         self.raft
             .config
             .logger
-            .error(format_args!("{:x} stops: {error}", self.raft.id));
+            .error(format_args!("{} stops: {error}", self.raft.id));
         self.failed.get_or_insert(error);
     }
 
@@ -156,7 +145,7 @@ impl<S: Storage> RawNode<S> {
                 self.raft
                     .config
                     .logger
-                    .debug(format_args!("{:x} refused: {error}", self.raft.id));
+                    .debug(format_args!("{} refused: {error}", self.raft.id));
             }
         }
     }
@@ -178,7 +167,7 @@ impl<S: Storage> RawNode<S> {
 
     /// Starts an election now, unless this node leads or cannot.
     pub fn campaign(&mut self) -> Result<(), Error> {
-        self.step_checked(message(MessageType::MsgHup, NONE))
+        self.step_checked(local(MessageType::MsgHup))
     }
 
     /// Proposes an entry.
@@ -199,13 +188,13 @@ impl<S: Storage> RawNode<S> {
     }
 
     fn propose_entries(&mut self, payloads: impl Iterator<Item = Bytes>) -> Result<(), Error> {
-        let from = self.raft.id;
+        let from = self.raft.id.get();
         let mut entries = self.raft.buffers.entries.take();
         entries.extend(payloads.map(proposal));
         self.step_checked(Message {
             from,
             entries,
-            ..message(MessageType::MsgProp, NONE)
+            ..local(MessageType::MsgProp)
         })
     }
 
@@ -218,7 +207,7 @@ impl<S: Storage> RawNode<S> {
         let entries = vec![change.to_entry()];
         self.step_checked(Message {
             entries,
-            ..message(MessageType::MsgProp, NONE)
+            ..local(MessageType::MsgProp)
         })
     }
 
@@ -271,7 +260,7 @@ impl<S: Storage> RawNode<S> {
     /// application may still be about to apply that entry. A configuration returned for such an entry
     /// must not be recorded as that of its index.
     pub fn is_superseded(&self, index: u64) -> bool {
-        index <= self.raft.config_snapshot
+        Index::new(index) <= self.raft.config_snapshot
     }
 
     /// Takes a message from a peer or from a storage thread.
@@ -292,7 +281,9 @@ impl<S: Storage> RawNode<S> {
             }
             if is_response_message(kind)
                 && !from_storage
-                && !self.raft.tracker.progress.contains(message.from)
+                && !message
+                    .sender()
+                    .is_some_and(|from| self.raft.tracker.progress.contains(from))
             {
                 return Err(Error::StepPeerNotFound);
             }
@@ -400,23 +391,22 @@ impl<S: Storage> RawNode<S> {
             }
         } else {
             for message in raft.after_append.drain(..) {
-                if message.to == raft.id {
+                if message.to == raft.id.get() {
                     self.on_advance.push(message);
                 } else {
                     ready.messages.push(message);
                 }
             }
             self.on_advance.extend(saved);
-            self.applied_on_advance = ready.committed_entries.last().map(|last| AppliedOnAdvance {
-                index: last.index,
-                size: encoded_size_of(&ready.committed_entries),
-                payload: payload_size_of(&ready.committed_entries),
-            });
         }
         raft.log.accept_unstable();
         if let Some(last) = ready.committed_entries.last() {
-            let size = encoded_size_of(&ready.committed_entries);
-            raft.log.accept_applying(last.index, size, allow_unstable);
+            let given = AppliedEntries::of(last, &ready.committed_entries);
+            raft.log
+                .accept_applying(given.last, given.size, allow_unstable);
+            if !raft.config.async_storage_writes {
+                self.applied_on_advance = Some(given);
+            }
         }
         Ok(ready)
     }
@@ -440,9 +430,7 @@ impl<S: Storage> RawNode<S> {
         if let Some(applied) = self.applied_on_advance.take()
             && self.failed.is_none()
         {
-            let result = self
-                .raft
-                .entries_applied(applied.index, applied.size, applied.payload);
+            let result = self.raft.entries_applied(applied);
             let result = self.note(result);
             self.settle(result);
         }
@@ -473,7 +461,7 @@ impl<S: Storage> RawNode<S> {
         entries.push(proposal(ctx));
         let result = self.step_checked(Message {
             entries,
-            ..message(MessageType::MsgReadIndex, NONE)
+            ..local(MessageType::MsgReadIndex)
         });
         self.settle(result);
     }
@@ -483,7 +471,7 @@ impl<S: Storage> RawNode<S> {
         let from = transferee;
         let result = self.step_checked(Message {
             from,
-            ..message(MessageType::MsgTransferLeader, NONE)
+            ..local(MessageType::MsgTransferLeader)
         });
         self.settle(result);
     }
@@ -491,7 +479,7 @@ impl<S: Storage> RawNode<S> {
     /// Forgets who leads, so that this follower votes for anyone up to date. For drivers that know
     /// better that the leader is gone. Of no effect with lease-based reads, which rest on that memory.
     pub fn forget_leader(&mut self) {
-        let result = self.step_checked(message(MessageType::MsgForgetLeader, NONE));
+        let result = self.step_checked(local(MessageType::MsgForgetLeader));
         self.settle(result);
     }
 
@@ -499,7 +487,7 @@ impl<S: Storage> RawNode<S> {
     pub fn report_unreachable(&mut self, id: u64) {
         let result = self.step_checked(Message {
             from: id,
-            ..message(MessageType::MsgUnreachable, NONE)
+            ..local(MessageType::MsgUnreachable)
         });
         self.settle(result);
     }
@@ -511,7 +499,7 @@ impl<S: Storage> RawNode<S> {
         let result = self.step_checked(Message {
             from: id,
             reject,
-            ..message(MessageType::MsgSnapStatus, NONE)
+            ..local(MessageType::MsgSnapStatus)
         });
         self.settle(result);
     }

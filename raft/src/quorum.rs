@@ -1,6 +1,6 @@
 //! Majorities, and pairs of majorities: when is something agreed on?
 //!
-//! Pure arithmetic over sets of node ids. The leader asks it which log index is committed and whether
+//! Pure arithmetic over sets of node ids and whatever position their members have reached. The leader asks it which log index is committed and whether
 //! enough followers are alive, a candidate whether it won, the read path which reads are confirmed.
 
 mod joint;
@@ -12,18 +12,6 @@ use std::fmt;
 pub use joint::JointConfig;
 pub use majority::MajorityConfig;
 pub use node_set::NodeSet;
-
-/// What a voter has acknowledged.
-pub trait AckedIndexer {
-    /// The highest index `voter` acknowledged, or `None` if it has not said anything.
-    fn acked_index(&self, voter: u64) -> Option<u64>;
-}
-
-impl<F: Fn(u64) -> Option<u64>> AckedIndexer for F {
-    fn acked_index(&self, voter: u64) -> Option<u64> {
-        self(voter)
-    }
-}
 
 /// Where a vote stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

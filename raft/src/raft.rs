@@ -21,33 +21,36 @@ mod step;
 mod tick;
 mod transfer;
 
+pub(crate) use step::AppliedEntries;
+
 use varve_proto::raftpb::{HardState, Message, MessageType};
 
 use crate::buffers::Buffers;
 use crate::confchange::Changer;
 use crate::config::Config;
 use crate::error::Error;
+use crate::ids::{Index, NodeId, Term};
 use crate::log::RaftLog;
 use crate::message::{NONE, kind_of};
 use crate::read_index::ReadState;
 use crate::ready::SoftState;
 use crate::role::{Leader, Role};
 use crate::storage::Storage;
-use crate::tracker::{Progress, Tracker};
+use crate::tracker::{InflightLimits, Progress, Tracker};
 
 /// A node.
 #[derive(Debug)]
 pub(crate) struct Raft<S> {
-    pub(crate) id: u64,
-    pub(crate) term: u64,
-    /// Whom this node voted for in `term`, or [`NONE`].
-    pub(crate) vote: u64,
+    pub(crate) id: NodeId,
+    pub(crate) term: Term,
+    /// Whom this node voted for in `term`.
+    pub(crate) vote: Option<NodeId>,
     pub(crate) role: Role,
     pub(crate) log: RaftLog<S>,
     pub(crate) tracker: Tracker,
     /// Index of the snapshot the active configuration was taken from, if this node took one over: it
     /// already has the changes up to there.
-    pub(crate) config_snapshot: u64,
+    pub(crate) config_snapshot: Index,
     pub(crate) config: Config,
     /// To be sent now.
     pub(crate) messages: Vec<Message>,
@@ -64,18 +67,21 @@ pub(crate) struct Raft<S> {
 
 impl<S: Storage> Raft<S> {
     pub(crate) fn new(config: Config, storage: S) -> Result<Self, Error> {
-        let config = config.validated()?;
+        let (id, config) = config.validated()?;
         let (hard_state, conf_state) = storage.initial_state()?;
         let logger = std::sync::Arc::clone(&config.logger);
         let log = RaftLog::new(storage, config.max_committed_size_per_ready, logger)?;
         let mut raft = Self {
-            id: config.id,
-            term: 0,
-            vote: NONE,
+            id,
+            term: Term::ZERO,
+            vote: None,
             role: Role::default(),
             log,
-            tracker: Tracker::new(config.max_inflight_msgs, config.max_inflight_bytes),
-            config_snapshot: 0,
+            tracker: Tracker::new(InflightLimits {
+                messages: config.max_inflight_msgs,
+                bytes: config.max_inflight_bytes,
+            }),
+            config_snapshot: Index::ZERO,
             config,
             messages: Vec::new(),
             after_append: Vec::new(),
@@ -92,14 +98,14 @@ impl<S: Storage> Raft<S> {
         .restore(&conf_state)?;
         raft.switch_to(restored)?;
         if hard_state != HardState::default() {
-            raft.log.load_committed(hard_state.commit)?;
-            raft.term = hard_state.term;
-            raft.vote = hard_state.vote;
+            raft.log.load_committed(Index::new(hard_state.commit))?;
+            raft.term = Term::new(hard_state.term);
+            raft.vote = NodeId::new(hard_state.vote);
         }
         if raft.config.applied > 0 {
-            raft.log.applied_to(raft.config.applied, 0)?;
+            raft.log.applied_to(Index::new(raft.config.applied), 0)?;
         }
-        raft.become_follower(raft.term, NONE);
+        raft.become_follower(raft.term, None);
 
         let peers: Vec<_> = raft
             .tracker
@@ -107,10 +113,10 @@ impl<S: Storage> Raft<S> {
             .voters
             .ids()
             .iter()
-            .map(|id| format!("{id:x}"))
+            .map(|id| id.to_string())
             .collect();
         raft.config.logger.info(format_args!(
-            "newRaft {:x} [peers: [{}], term: {}, commit: {}, applied: {}, lastindex: {}, \
+            "newRaft {} [peers: [{}], term: {}, commit: {}, applied: {}, lastindex: {}, \
              lastterm: {}]",
             raft.id,
             peers.join(","),
@@ -123,27 +129,27 @@ impl<S: Storage> Raft<S> {
         Ok(raft)
     }
 
-    /// Who leads in the present term as far as this node knows, or [`NONE`].
-    pub(crate) fn leader_id(&self) -> u64 {
+    /// Who leads in the present term as far as this node knows.
+    pub(crate) fn leader_id(&self) -> Option<NodeId> {
         match self.role {
             Role::Follower { leader } => leader,
-            Role::Leader(_) => self.id,
-            Role::PreCandidate | Role::Candidate => NONE,
+            Role::Leader(_) => Some(self.id),
+            Role::PreCandidate | Role::Candidate => None,
         }
     }
 
     pub(crate) fn soft_state(&self) -> SoftState {
         SoftState {
-            lead: self.leader_id(),
+            lead: NodeId::number(self.leader_id()),
             role: self.role.state(),
         }
     }
 
     pub(crate) fn hard_state(&self) -> HardState {
         HardState {
-            term: self.term,
-            vote: self.vote,
-            commit: self.log.committed(),
+            term: self.term.get(),
+            vote: NodeId::number(self.vote),
+            commit: self.log.committed().get(),
         }
     }
 
@@ -165,7 +171,7 @@ impl<S: Storage> Raft<S> {
         use MessageType as T;
 
         if message.from == NONE {
-            message.from = self.id;
+            message.from = self.id.get();
         }
         let kind = kind_of(&message);
         match kind {
@@ -175,7 +181,7 @@ impl<S: Storage> Raft<S> {
             }
             // Forwarded to a leader of whatever term.
             Some(T::MsgProp | T::MsgReadIndex) => message.term = 0,
-            _ => message.term = self.term,
+            _ => message.term = self.term.get(),
         }
         match kind {
             Some(T::MsgAppResp | T::MsgVoteResp | T::MsgPreVoteResp) => {
@@ -183,7 +189,7 @@ impl<S: Storage> Raft<S> {
             }
             _ => {
                 assert!(
-                    message.to != self.id,
+                    message.to != self.id.get(),
                     "a message to this node waits for the log"
                 );
                 self.messages.push(message);
@@ -192,10 +198,10 @@ impl<S: Storage> Raft<S> {
     }
 
     /// What begins with every change of role except the one to pre-candidate.
-    fn reset(&mut self, term: u64) {
+    fn reset(&mut self, term: Term) {
         if self.term != term {
             self.term = term;
-            self.vote = NONE;
+            self.vote = None;
         }
         self.election_elapsed = 0;
         let timeout = self.config.election_tick;
@@ -207,29 +213,30 @@ impl<S: Storage> Raft<S> {
         let last = self.log.last_index();
         let inflights = self.tracker.new_inflights();
         for (id, progress) in self.tracker.progress.iter_mut() {
-            *progress = Progress::new(last + 1, inflights.clone(), progress.is_learner);
+            *progress = Progress::new(last.next(), inflights.clone(), progress.is_learner);
             if id == self.id {
                 progress.matched = last;
             }
         }
     }
 
-    pub(super) fn become_follower(&mut self, term: u64, leader: u64) {
+    pub(super) fn become_follower(&mut self, term: Term, leader: Option<NodeId>) {
         self.reset(term);
         self.role = Role::Follower { leader };
         self.config.logger.info(format_args!(
-            "{:x} became follower at term {}",
+            "{} became follower at term {}",
             self.id, self.term
         ));
     }
 
     pub(super) fn become_candidate(&mut self) {
         assert!(self.role.leader().is_none(), "a leader does not campaign");
-        self.reset(self.term + 1);
-        self.vote = self.id;
+        let next = self.term.next().expect("terms do not run out");
+        self.reset(next);
+        self.vote = Some(self.id);
         self.role = Role::Candidate;
         self.config.logger.info(format_args!(
-            "{:x} became candidate at term {}",
+            "{} became candidate at term {}",
             self.id, self.term
         ));
     }
@@ -240,7 +247,7 @@ impl<S: Storage> Raft<S> {
         self.tracker.reset_votes();
         self.role = Role::PreCandidate;
         self.config.logger.info(format_args!(
-            "{:x} became pre-candidate at term {}",
+            "{} became pre-candidate at term {}",
             self.id, self.term
         ));
     }
@@ -266,7 +273,7 @@ impl<S: Storage> Raft<S> {
         let appended = self.append_entries(&mut vec![varve_proto::raftpb::Entry::default()]);
         assert!(appended, "an entry without payload is never refused");
         self.config.logger.info(format_args!(
-            "{:x} became leader at term {}",
+            "{} became leader at term {}",
             self.id, self.term
         ));
     }

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use varve_proto::raftpb::Message;
 
+use crate::ids::{Index, NodeId};
 use crate::quorum::JointConfig;
 
 /// The answer to a read: once the application has applied `index`, it can be served.
@@ -32,7 +33,7 @@ pub struct ReadState {
 pub(crate) struct PendingRead {
     pub(crate) request: Message,
     /// The commit index when it arrived.
-    pub(crate) index: u64,
+    pub(crate) index: Index,
 }
 
 /// Reads waiting for confirmation, oldest first, numbered from 1 within a term of leadership.
@@ -42,7 +43,7 @@ pub(crate) struct ReadQueue {
     /// How many were confirmed: the position before the first one waiting.
     confirmed: u64,
     /// The highest position each member acknowledged.
-    acks: BTreeMap<u64, u64>,
+    acks: BTreeMap<NodeId, u64>,
 }
 
 impl ReadQueue {
@@ -51,7 +52,7 @@ impl ReadQueue {
         self.confirmed + self.waiting.len() as u64
     }
 
-    pub(crate) fn push(&mut self, index: u64, request: Message) {
+    pub(crate) fn push(&mut self, index: Index, request: Message) {
         self.waiting.push_back(PendingRead { request, index });
     }
 
@@ -65,14 +66,14 @@ impl ReadQueue {
     }
 
     /// A member acknowledged everything that waits now: this node itself, of course, always does.
-    pub(crate) fn acknowledge_all(&mut self, member: u64) {
+    pub(crate) fn acknowledge_all(&mut self, member: NodeId) {
         let position = self.last_position();
         self.acknowledge(member, position);
     }
 
     /// A member echoed a heartbeat's context. Anything else than a position this leader has handed out
     /// is ignored.
-    pub(crate) fn echoed(&mut self, member: u64, context: &[u8]) {
+    pub(crate) fn echoed(&mut self, member: NodeId, context: &[u8]) {
         let Ok(context) = <[u8; 8]>::try_from(context) else {
             return;
         };
@@ -82,16 +83,17 @@ impl ReadQueue {
         }
     }
 
-    fn acknowledge(&mut self, member: u64, position: u64) {
+    fn acknowledge(&mut self, member: NodeId, position: u64) {
         let known = self.acks.entry(member).or_default();
         *known = position.max(*known);
     }
 
     /// Takes out the reads that a quorum of `voters` confirmed.
     pub(crate) fn take_confirmed(&mut self, voters: &JointConfig) -> Vec<PendingRead> {
-        let acked = |id: u64| self.acks.get(&id).copied();
+        let acked = |id| self.acks.get(&id).copied();
+        let last = self.last_position();
         // No voters at all would agree to anything.
-        let confirmed = voters.committed_index(&acked).min(self.last_position());
+        let confirmed = voters.committed(acked).unwrap_or(last).min(last);
         let count = usize::try_from(confirmed.saturating_sub(self.confirmed)).unwrap_or(usize::MAX);
         self.confirmed = self.confirmed.max(confirmed);
         self.waiting

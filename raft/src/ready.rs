@@ -6,7 +6,8 @@ use varve_proto::raftpb::{Entry, HardState, Message, MessageType, Snapshot};
 
 use crate::buffers::Buffers;
 use crate::entry::EntryId;
-use crate::message::{LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, message};
+use crate::ids::{NodeId, Term};
+use crate::message::{LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, local, message};
 use crate::read_index::ReadState;
 use crate::role::StateRole;
 
@@ -69,21 +70,22 @@ pub(crate) fn must_sync(state: HardState, previous: HardState, entries: usize) -
 
 /// The order to save `ready`, releasing `responses` after that.
 pub(crate) fn storage_append(
-    from: u64,
+    from: NodeId,
     ready: &Ready,
     responses: Vec<Message>,
     buffers: &mut Buffers,
 ) -> Message {
     let state = ready.hard_state.unwrap_or_default();
     Message {
-        from,
+        from: from.get(),
+        to: LOCAL_APPEND_THREAD,
         entries: buffers.copy(&ready.entries),
         term: state.term,
         vote: state.vote,
         commit: state.commit,
         snapshot: ready.snapshot.clone(),
         responses,
-        ..message(MessageType::MsgStorageAppend, LOCAL_APPEND_THREAD)
+        ..local(MessageType::MsgStorageAppend)
     }
 }
 
@@ -98,36 +100,37 @@ pub(crate) fn storage_append(
 /// stay in memory forever, every write vouches for the whole log while some of it is unstable: each
 /// change of term comes with a write of its own.
 pub(crate) fn storage_append_response(
-    to: u64,
-    term: u64,
+    to: NodeId,
+    term: Term,
     last: Option<EntryId>,
     snapshot: Option<Snapshot>,
 ) -> Message {
     let last = last.unwrap_or_default();
     Message {
         from: LOCAL_APPEND_THREAD,
-        term,
-        index: last.index,
-        log_term: last.term,
+        term: term.get(),
+        index: last.index.get(),
+        log_term: last.term.get(),
         snapshot,
         ..message(MessageType::MsgStorageAppendResp, to)
     }
 }
 
 /// The order to apply entries, releasing [`storage_apply_response`] after that.
-pub(crate) fn storage_apply(from: u64, entries: &[Entry], buffers: &mut Buffers) -> Message {
+pub(crate) fn storage_apply(from: NodeId, entries: &[Entry], buffers: &mut Buffers) -> Message {
     let mut responses = buffers.messages.take();
     responses.push(storage_apply_response(from, entries, buffers));
     Message {
-        from,
+        from: from.get(),
+        to: LOCAL_APPLY_THREAD,
         entries: buffers.copy(entries),
         responses,
-        ..message(MessageType::MsgStorageApply, LOCAL_APPLY_THREAD)
+        ..local(MessageType::MsgStorageApply)
     }
 }
 
 /// The answer that tells a node that entries are applied, in whatever term.
-fn storage_apply_response(to: u64, entries: &[Entry], buffers: &mut Buffers) -> Message {
+fn storage_apply_response(to: NodeId, entries: &[Entry], buffers: &mut Buffers) -> Message {
     Message {
         from: LOCAL_APPLY_THREAD,
         entries: buffers.copy(entries),

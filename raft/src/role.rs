@@ -4,7 +4,7 @@ use std::fmt;
 
 use varve_proto::raftpb::Message;
 
-use crate::message::NONE;
+use crate::ids::{Index, NodeId};
 use crate::read_index::ReadQueue;
 
 /// A node's role, without its data.
@@ -35,9 +35,9 @@ impl fmt::Display for StateRole {
 /// A node's role.
 #[derive(Debug)]
 pub(crate) enum Role {
-    /// With its leader, or [`NONE`].
+    /// With its leader, if it knows of one.
     Follower {
-        leader: u64,
+        leader: Option<NodeId>,
     },
     PreCandidate,
     Candidate,
@@ -47,11 +47,11 @@ pub(crate) enum Role {
 /// What a leader remembers. All of it ends with its term.
 #[derive(Debug, Default)]
 pub(crate) struct Leader {
-    /// Whom leadership is being transferred to, or [`NONE`].
-    pub(crate) transferee: u64,
+    /// Whom leadership is being transferred to.
+    pub(crate) transferee: Option<NodeId>,
     /// Not below the index of the latest configuration change that may not be applied yet. One may be
     /// under way at a time: none is taken before this is applied.
-    pub(crate) pending_conf_index: u64,
+    pub(crate) pending_conf_index: Index,
     /// Payload bytes of the log's uncommitted end. May fall short, never exceeds: it starts at zero
     /// with every term.
     pub(crate) uncommitted_size: u64,
@@ -90,6 +90,6 @@ impl Role {
 
 impl Default for Role {
     fn default() -> Self {
-        Role::Follower { leader: NONE }
+        Role::Follower { leader: None }
     }
 }

@@ -1,5 +1,6 @@
 //! What a node can tell about itself.
 
+use crate::ids::NodeId;
 use crate::raft::Raft;
 use crate::role::StateRole;
 use crate::storage::Storage;
@@ -41,17 +42,16 @@ impl BasicStatus {
     pub(crate) fn of<S: Storage>(raft: &Raft<S>) -> Self {
         let soft_state = raft.soft_state();
         Self {
-            id: raft.id,
-            term: raft.term,
-            vote: raft.vote,
-            commit: raft.log.committed(),
-            applied: raft.log.applied(),
+            id: raft.id.get(),
+            term: raft.term.get(),
+            vote: NodeId::number(raft.vote),
+            commit: raft.log.committed().get(),
+            applied: raft.log.applied().get(),
             lead: soft_state.lead,
             role: soft_state.role,
-            lead_transferee: raft
-                .role
-                .leader()
-                .map_or(crate::NONE, |leader| leader.transferee),
+            lead_transferee: NodeId::number(
+                raft.role.leader().and_then(|leader| leader.transferee),
+            ),
         }
     }
 }

@@ -5,6 +5,7 @@
 mod memory;
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use varve_proto::raftpb::{ConfState, Entry, HardState, Snapshot};
@@ -77,24 +78,23 @@ pub trait Storage {
     /// at the start of the log. Read once, when the node is made.
     fn initial_state(&self) -> Result<(HardState, ConfState), StorageError>;
 
-    /// The entries with indexes in `lo..hi`, cut off before their encoded size exceeds `max_size`, but
+    /// The entries with indexes in `range`, cut off before their encoded size exceeds `max_size`, but
     /// never empty.
     ///
     /// # Errors
-    /// [`StorageError::Compacted`] if `lo` lies before [`Storage::first_index`],
-    /// [`StorageError::Unavailable`] if an entry of the range lies behind [`Storage::last_index`].
-    fn entries(&self, lo: u64, hi: u64, max_size: u64) -> Result<Vec<Entry>, StorageError>;
+    /// [`StorageError::Compacted`] if it begins before [`Storage::first_index`],
+    /// [`StorageError::Unavailable`] if it ends behind [`Storage::last_index`].
+    fn entries(&self, range: Range<u64>, max_size: u64) -> Result<Vec<Entry>, StorageError>;
 
     /// As [`Storage::entries`], added to `out`, which is empty: the core uses one vector again and again.
     /// Worth implementing where it saves an allocation.
     fn entries_into(
         &self,
-        lo: u64,
-        hi: u64,
+        range: Range<u64>,
         max_size: u64,
         out: &mut Vec<Entry>,
     ) -> Result<(), StorageError> {
-        out.append(&mut self.entries(lo, hi, max_size)?);
+        out.append(&mut self.entries(range, max_size)?);
         Ok(())
     }
 

@@ -12,10 +12,12 @@ use std::collections::BTreeMap;
 use varve_proto::raftpb::ConfState;
 
 pub use configuration::Configuration;
-pub use inflights::Inflights;
+pub use inflights::{InflightLimits, Inflights};
+pub(crate) use progress::Refusal;
 pub use progress::{Progress, ProgressState};
 pub use progress_map::ProgressMap;
 
+use crate::ids::{Index, NodeId};
 use crate::quorum::VoteResult;
 
 /// The active configuration together with the progress of its members.
@@ -25,9 +27,8 @@ pub struct Tracker {
     pub config: Configuration,
     /// Progress of every voter and learner, this node included.
     pub progress: ProgressMap,
-    votes: BTreeMap<u64, bool>,
-    max_inflight: usize,
-    max_inflight_bytes: u64,
+    votes: BTreeMap<NodeId, bool>,
+    limits: InflightLimits,
 }
 
 /// How an election stands.
@@ -39,26 +40,25 @@ pub(crate) struct Tally {
 }
 
 impl Tracker {
-    /// An empty configuration whose members will each have a window of at most `max_inflight`
-    /// messages and `max_inflight_bytes` bytes (0: unlimited) of unacknowledged appends.
-    pub fn new(max_inflight: usize, max_inflight_bytes: u64) -> Self {
+    /// An empty configuration whose members will each have a window of unacknowledged appends with
+    /// these limits.
+    pub fn new(limits: InflightLimits) -> Self {
         Self {
             config: Configuration::default(),
             progress: ProgressMap::default(),
             votes: BTreeMap::new(),
-            max_inflight,
-            max_inflight_bytes,
+            limits,
         }
     }
 
     /// The same limits, nobody in the configuration.
     pub(crate) fn emptied(&self) -> Self {
-        Self::new(self.max_inflight, self.max_inflight_bytes)
+        Self::new(self.limits)
     }
 
     /// An empty window with this tracker's limits.
     pub(crate) fn new_inflights(&self) -> Inflights {
-        Inflights::new(self.max_inflight, self.max_inflight_bytes)
+        Inflights::new(self.limits)
     }
 
     /// The configuration as snapshots and the application record it.
@@ -71,15 +71,15 @@ impl Tracker {
         self.config.voters.incoming.ids().len() == 1 && !self.config.voters.is_joint()
     }
 
-    /// The highest index a quorum has acknowledged.
-    pub(crate) fn committed(&self) -> u64 {
-        let acked = |id: u64| self.progress.get(id).map(|progress| progress.matched);
-        self.config.voters.committed_index(&acked)
+    /// The highest index a quorum has acknowledged; `None` without voters.
+    pub(crate) fn committed(&self) -> Option<Index> {
+        let acked = |id| self.progress.get(id).map(|progress| progress.matched);
+        self.config.voters.committed(acked)
     }
 
     /// Whether a quorum of voters has been heard from since the last check.
     pub(crate) fn quorum_active(&self) -> bool {
-        let active = |id: u64| match self.progress.get(id) {
+        let active = |id| match self.progress.get(id) {
             Some(progress) if !progress.is_learner => Some(progress.recent_active),
             _ => None,
         };
@@ -92,12 +92,12 @@ impl Tracker {
     }
 
     /// Counts a vote; a second one by the same node changes nothing.
-    pub(crate) fn record_vote(&mut self, id: u64, granted: bool) {
+    pub(crate) fn record_vote(&mut self, id: NodeId, granted: bool) {
         self.votes.entry(id).or_insert(granted);
     }
 
     /// The vote of a node, if it is known.
-    pub(crate) fn vote_of(&self, id: u64) -> Option<bool> {
+    pub(crate) fn vote_of(&self, id: NodeId) -> Option<bool> {
         self.votes.get(&id).copied()
     }
 

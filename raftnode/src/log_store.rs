@@ -10,6 +10,7 @@
 //! 2. `floor <= base`; the WAL has every entry behind `floor`, and `terms` the term of each from `floor` on.
 //! 3. `bytes` is the sum of [`entry_size`] over `entries`.
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -207,7 +208,8 @@ impl Storage for LogStore {
         Ok((log.hard_state, log.snapshot.metadata.conf_state.clone()))
     }
 
-    fn entries(&self, lo: u64, hi: u64, max_size: u64) -> Result<Vec<Entry>, StorageError> {
+    fn entries(&self, range: Range<u64>, max_size: u64) -> Result<Vec<Entry>, StorageError> {
+        let Range { start: lo, end: hi } = range;
         let log = self.log.read();
         if lo <= log.floor {
             return Err(StorageError::Compacted);

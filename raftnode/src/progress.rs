@@ -52,10 +52,10 @@ impl ClusterProgress {
             .progress
             .iter()
             .map(|(id, progress)| MemberProgress {
-                id,
-                matched: progress.matched,
-                next: progress.next,
-                recent_active: progress.recent_active || id == status.basic.id,
+                id: id.get(),
+                matched: progress.matched.get(),
+                next: progress.next.get(),
+                recent_active: progress.recent_active || id.get() == status.basic.id,
                 is_learner: progress.is_learner,
                 awaits_snapshot: matches!(progress.state, ProgressState::Snapshot { .. }),
             })

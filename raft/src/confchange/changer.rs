@@ -3,6 +3,7 @@
 use varve_proto::raftpb::{ConfChangeSingle, ConfChangeType};
 
 use super::ConfChangeError;
+use crate::ids::{Index, NodeId};
 use crate::quorum::NodeSet;
 use crate::tracker::{Configuration, Progress, ProgressMap, Tracker};
 
@@ -15,7 +16,7 @@ pub struct Changer<'a> {
     /// The present configuration and progress.
     pub tracker: &'a Tracker,
     /// The last index of the log: where members that are added get probed.
-    pub last_index: u64,
+    pub last_index: Index,
 }
 
 impl Changer<'_> {
@@ -84,11 +85,10 @@ impl Changer<'_> {
         changes: &[ConfChangeSingle],
     ) -> Result<(), ConfChangeError> {
         for change in changes {
-            let id = change.node_id;
             // etcd rewrites a change it rejects on apply to node 0: every member then skips it.
-            if id == 0 {
+            let Some(id) = NodeId::new(change.node_id) else {
                 continue;
-            }
+            };
             match ConfChangeType::try_from(change.r#type) {
                 Ok(ConfChangeType::ConfChangeAddNode) => self.make_voter(config, progress, id),
                 Ok(ConfChangeType::ConfChangeAddLearnerNode) => {
@@ -108,7 +108,7 @@ impl Changer<'_> {
         Ok(())
     }
 
-    fn make_voter(&self, config: &mut Configuration, progress: &mut ProgressMap, id: u64) {
+    fn make_voter(&self, config: &mut Configuration, progress: &mut ProgressMap, id: NodeId) {
         match progress.get_mut(id) {
             Some(member) => {
                 member.is_learner = false;
@@ -120,7 +120,7 @@ impl Changer<'_> {
         config.voters.incoming.ids_mut().insert(id);
     }
 
-    fn make_learner(&self, config: &mut Configuration, progress: &mut ProgressMap, id: u64) {
+    fn make_learner(&self, config: &mut Configuration, progress: &mut ProgressMap, id: NodeId) {
         match progress.get(id) {
             None => {
                 config.learners.insert(id);
@@ -146,7 +146,7 @@ impl Changer<'_> {
         // Probing starts at the end of the log: most likely the newcomer has none and needs a
         // snapshot, which its first refusal will tell.
         let mut progress = Progress::new(
-            self.last_index.max(1),
+            self.last_index.max(Index::new(1)),
             self.tracker.new_inflights(),
             is_learner,
         );
@@ -162,7 +162,7 @@ impl Changer<'_> {
 
 /// Takes a member out of the incoming half and out of the learners. Its progress stays while the
 /// outgoing half has it.
-fn remove(config: &mut Configuration, progress: &mut ProgressMap, id: u64) {
+fn remove(config: &mut Configuration, progress: &mut ProgressMap, id: NodeId) {
     if !progress.contains(id) {
         return;
     }
@@ -177,7 +177,7 @@ fn remove(config: &mut Configuration, progress: &mut ProgressMap, id: u64) {
 /// Holds the invariants of [`Configuration`], and that every member has progress that fits.
 fn checked(config: Configuration, progress: ProgressMap) -> Result<Change, ConfChangeError> {
     let tracked = |ids: &NodeSet| match ids.iter().find(|&id| !progress.contains(id)) {
-        Some(id) => Err(ConfChangeError::NoProgress(id)),
+        Some(id) => Err(ConfChangeError::NoProgress(id.get())),
         None => Ok(()),
     };
     tracked(&config.voters.ids())?;
@@ -187,21 +187,21 @@ fn checked(config: Configuration, progress: ProgressMap) -> Result<Change, ConfC
 
     for id in config.learners_next.iter() {
         if !config.voters.outgoing.ids().contains(id) {
-            return Err(ConfChangeError::NextNotOutgoing(id));
+            return Err(ConfChangeError::NextNotOutgoing(id.get()));
         }
         if is_learner(id) {
-            return Err(ConfChangeError::NextAlreadyLearner(id));
+            return Err(ConfChangeError::NextAlreadyLearner(id.get()));
         }
     }
     for id in config.learners.iter() {
         if config.voters.outgoing.ids().contains(id) {
-            return Err(ConfChangeError::LearnerOutgoing(id));
+            return Err(ConfChangeError::LearnerOutgoing(id.get()));
         }
         if config.voters.incoming.ids().contains(id) {
-            return Err(ConfChangeError::LearnerIncoming(id));
+            return Err(ConfChangeError::LearnerIncoming(id.get()));
         }
         if !is_learner(id) {
-            return Err(ConfChangeError::LearnerUnmarked(id));
+            return Err(ConfChangeError::LearnerUnmarked(id.get()));
         }
     }
     if !config.voters.is_joint() {

@@ -1,10 +1,11 @@
 //! From a recorded configuration back to a live one.
 
+use std::collections::BTreeSet;
+
 use varve_proto::raftpb::{ConfChangeSingle, ConfChangeType, ConfState};
 
 use super::{Change, Changer, ConfChangeError};
 use crate::describe::describe_conf_state;
-use crate::quorum::NodeSet;
 use crate::tracker::Tracker;
 
 fn changes(kind: ConfChangeType, ids: &[u64]) -> impl Iterator<Item = ConfChangeSingle> {
@@ -80,8 +81,7 @@ impl Changer<'_> {
 fn equivalent(a: &ConfState, b: &ConfState) -> bool {
     let same = |a: &[u64], b: &[u64]| {
         // As sets, and without duplicates hiding in one of them.
-        a.len() == b.len()
-            && a.iter().copied().collect::<NodeSet>() == b.iter().copied().collect::<NodeSet>()
+        a.len() == b.len() && a.iter().collect::<BTreeSet<_>>() == b.iter().collect::<BTreeSet<_>>()
     };
     same(&a.voters, &b.voters)
         && same(&a.learners, &b.learners)

@@ -9,7 +9,15 @@ use super::{
     parse_conf_changes,
 };
 use crate::describe::describe_conf_changes;
-use crate::tracker::Tracker;
+use crate::ids::{Index, NodeId};
+use crate::tracker::{InflightLimits, Tracker};
+
+const LAST: Index = Index::new(10);
+
+const LIMITS: InflightLimits = InflightLimits {
+    messages: 10,
+    bytes: 0,
+};
 
 fn changes(text: &str) -> Vec<ConfChangeSingle> {
     parse_conf_changes(text).unwrap()
@@ -21,11 +29,11 @@ fn adopt(tracker: &mut Tracker, change: Change) {
 
 /// A configuration reached by simple changes, one by one.
 fn tracker(text: &str) -> Tracker {
-    let mut tracker = Tracker::new(10, 0);
+    let mut tracker = Tracker::new(LIMITS);
     for change in changes(text) {
         let changed = Changer {
             tracker: &tracker,
-            last_index: 10,
+            last_index: LAST,
         }
         .simple(&[change])
         .unwrap();
@@ -50,7 +58,7 @@ fn a_change_that_etcd_rejected_on_apply_changes_nothing() {
     let tracker = tracker("v1 v2");
     let changer = Changer {
         tracker: &tracker,
-        last_index: 10,
+        last_index: LAST,
     };
     for text in ["v0", "l0", "r0", "u0"] {
         let (config, progress) = changer.simple(&changes(text)).unwrap();
@@ -64,7 +72,7 @@ fn unknown_kinds_are_refused_and_kept_as_numbers() {
     let tracker = tracker("v1");
     let changer = Changer {
         tracker: &tracker,
-        last_index: 10,
+        last_index: LAST,
     };
     let unknown = ConfChangeSingle {
         r#type: 77,
@@ -160,7 +168,7 @@ fn a_voter_that_becomes_a_learner_waits_for_the_joint_change_to_end() {
     let mut tracker = tracker("v1 v2 v3");
     let changer = Changer {
         tracker: &tracker,
-        last_index: 10,
+        last_index: LAST,
     };
     let entered = changer.enter_joint(false, &changes("l3 v4")).unwrap();
     adopt(&mut tracker, entered);
@@ -168,16 +176,28 @@ fn a_voter_that_becomes_a_learner_waits_for_the_joint_change_to_end() {
         tracker.config.to_string(),
         "voters=(1 2 4)&&(1 2 3) learners_next=(3)"
     );
-    assert!(!tracker.progress.get(3).unwrap().is_learner);
+    assert!(
+        !tracker
+            .progress
+            .get(NodeId::new(3).unwrap())
+            .unwrap()
+            .is_learner
+    );
     let left = Changer {
         tracker: &tracker,
-        last_index: 10,
+        last_index: LAST,
     }
     .leave_joint()
     .unwrap();
     adopt(&mut tracker, left);
     assert_eq!(tracker.config.to_string(), "voters=(1 2 4) learners=(3)");
-    assert!(tracker.progress.get(3).unwrap().is_learner);
+    assert!(
+        tracker
+            .progress
+            .get(NodeId::new(3).unwrap())
+            .unwrap()
+            .is_learner
+    );
 }
 
 #[test]
@@ -185,7 +205,7 @@ fn what_breaks_the_rules_is_refused_as_a_whole() {
     let present = tracker("v1 v2 v3 l4");
     let changer = Changer {
         tracker: &present,
-        last_index: 10,
+        last_index: LAST,
     };
     assert_eq!(
         changer.simple(&changes("r1 r2")),
@@ -196,10 +216,10 @@ fn what_breaks_the_rules_is_refused_as_a_whole() {
         changer.enter_joint(true, &changes("r1 r2 r3")),
         Err(ConfChangeError::NoVotersLeft)
     );
-    let empty = Tracker::new(10, 0);
+    let empty = Tracker::new(LIMITS);
     let changer = Changer {
         tracker: &empty,
-        last_index: 10,
+        last_index: LAST,
     };
     assert_eq!(
         changer.enter_joint(true, &[]),
@@ -220,10 +240,10 @@ fn a_recorded_configuration_that_contradicts_itself_is_refused() {
         learners_next: next.to_vec(),
         auto_leave: false,
     };
-    let tracker = Tracker::new(10, 0);
+    let tracker = Tracker::new(LIMITS);
     let changer = Changer {
         tracker: &tracker,
-        last_index: 10,
+        last_index: LAST,
     };
     assert!(
         changer.restore(&state(&[], &[], &[], &[])).is_ok(),
@@ -291,9 +311,9 @@ fn kinds() -> impl Strategy<Value = Vec<ConfChangeSingle>> {
 proptest! {
     #[test]
     fn what_was_recorded_is_restored(state in conf_states()) {
-        let empty = Tracker::new(10, 0);
-        let mut tracker = Tracker::new(10, 0);
-        let change = Changer { tracker: &empty, last_index: 10 }.restore(&state);
+        let empty = Tracker::new(LIMITS);
+        let mut tracker = Tracker::new(LIMITS);
+        let change = Changer { tracker: &empty, last_index: LAST }.restore(&state);
         adopt(&mut tracker, change.unwrap());
         let mut expected = state;
         for ids in [
@@ -313,20 +333,20 @@ proptest! {
         let start = |text| tracker(text);
         let (mut one_by_one, mut joint) = (start("v9"), start("v9"));
         for change in setup {
-            let changed = Changer { tracker: &one_by_one, last_index: 10 }.simple(&[change]);
+            let changed = Changer { tracker: &one_by_one, last_index: LAST }.simple(&[change]);
             if let Ok(changed) = changed {
                 adopt(&mut one_by_one, changed.clone());
                 adopt(&mut joint, changed);
             }
         }
         for change in &wanted {
-            let changed = Changer { tracker: &one_by_one, last_index: 10 }.simple(&[*change]);
+            let changed = Changer { tracker: &one_by_one, last_index: LAST }.simple(&[*change]);
             adopt(&mut one_by_one, changed.unwrap());
         }
-        let entered = Changer { tracker: &joint, last_index: 10 }.enter_joint(false, &wanted);
+        let entered = Changer { tracker: &joint, last_index: LAST }.enter_joint(false, &wanted);
         adopt(&mut joint, entered.unwrap());
         // Entering twice and simple changes are refused meanwhile.
-        let changer = Changer { tracker: &joint, last_index: 10 };
+        let changer = Changer { tracker: &joint, last_index: LAST };
         prop_assert_eq!(changer.enter_joint(false, &wanted), Err(ConfChangeError::AlreadyJoint));
         prop_assert_eq!(changer.simple(&[]), Err(ConfChangeError::SimpleInJoint));
         let left = changer.leave_joint();

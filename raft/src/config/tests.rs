@@ -59,16 +59,17 @@ fn contradictions_are_refused_by_name() {
 
 #[test]
 fn zero_stands_for_no_limit_or_for_the_size_of_a_message() {
-    let config = Config {
+    let (id, config) = Config {
         max_size_per_msg: 77,
         ..Config::new(1)
     }
     .validated()
     .unwrap();
+    assert_eq!(id.get(), 1);
     assert_eq!(config.max_uncommitted_entries_size, u64::MAX);
     assert_eq!(config.max_inflight_bytes, u64::MAX);
     assert_eq!(config.max_committed_size_per_ready, 77);
-    let config = Config {
+    let (_, config) = Config {
         max_size_per_msg: 0,
         ..Config::new(1)
     }

@@ -4,6 +4,7 @@ use varve_proto::prost::Message as _;
 use varve_proto::raftpb::Entry;
 
 use super::{EntryId, encoded_size, malformed_run, payload_size, prefix_within};
+use crate::ids::{Index, Term};
 
 fn entry(term: u64, index: u64) -> Entry {
     Entry {
@@ -24,6 +25,11 @@ proptest! {
         let entry = Entry { r#type: kind, term, index, data: data.map(Bytes::from) };
         prop_assert_eq!(encoded_size(&entry), entry.encoded_len() as u64);
     }
+}
+
+#[test]
+fn an_entry_is_named_by_term_and_index() {
+    assert_eq!(EntryId::of(&entry(2, 17)).to_string(), "2/17");
 }
 
 #[test]
@@ -58,7 +64,10 @@ fn a_prefix_is_never_empty_and_never_too_large_otherwise() {
 
 #[test]
 fn a_run_of_entries_is_consecutive_and_its_terms_do_not_decrease() {
-    let id = |term, index| EntryId { term, index };
+    let id = |term, index| EntryId {
+        term: Term::new(term),
+        index: Index::new(index),
+    };
     let good: [(u64, EntryId, &[Entry]); 4] = [
         (0, id(0, 0), &[]),
         (5, id(5, 10), &[]),
@@ -66,7 +75,10 @@ fn a_run_of_entries_is_consecutive_and_its_terms_do_not_decrease() {
         (9, id(0, 0), &[entry(1, 1)]),
     ];
     for (leader_term, previous, entries) in good {
-        assert_eq!(malformed_run(leader_term, previous, entries), None);
+        assert_eq!(
+            malformed_run(Term::new(leader_term), previous, entries),
+            None
+        );
     }
     let bad: [(u64, EntryId, &[Entry]); 7] = [
         (1, id(2, 10), &[]),
@@ -79,7 +91,7 @@ fn a_run_of_entries_is_consecutive_and_its_terms_do_not_decrease() {
     ];
     for (leader_term, previous, entries) in bad {
         assert!(
-            malformed_run(leader_term, previous, entries).is_some(),
+            malformed_run(Term::new(leader_term), previous, entries).is_some(),
             "{previous:?} {entries:?}"
         );
     }

@@ -8,6 +8,7 @@ use varve_proto::raftpb::{Entry, Snapshot};
 use super::RaftLog;
 use crate::entry::{EntryId, encoded_size, encoded_size_of};
 use crate::error::Error;
+use crate::ids::{Index, Term};
 use crate::logger::NoLogger;
 use crate::storage::{MemoryStorage, Storage, StorageError, StorageResult};
 
@@ -19,8 +20,15 @@ fn entry(term: u64, index: u64) -> Entry {
     }
 }
 
+fn at(index: u64) -> Index {
+    Index::new(index)
+}
+
 fn id(term: u64, index: u64) -> EntryId {
-    EntryId { term, index }
+    EntryId {
+        term: Term::new(term),
+        index: at(index),
+    }
 }
 
 fn snapshot(term: u64, index: u64) -> Snapshot {
@@ -48,15 +56,15 @@ fn log(terms: &[u64], stable: usize) -> RaftLog<MemoryStorage> {
 }
 
 fn terms(log: &RaftLog<MemoryStorage>) -> Vec<u64> {
-    (log.first_index().unwrap()..=log.last_index())
-        .map(|i| log.term(i).unwrap())
+    (log.first_index().unwrap().get()..=log.last_index().get())
+        .map(|index| log.term(at(index)).unwrap().get())
         .collect()
 }
 
 /// The entries from `from` on.
 fn read(log: &RaftLog<MemoryStorage>, from: u64, max_size: u64) -> StorageResult<Vec<Entry>> {
     let mut out = Vec::new();
-    log.entries(from, max_size, &mut out).map(|()| out)
+    log.entries(at(from), max_size, &mut out).map(|()| out)
 }
 
 /// The entries to apply next.
@@ -84,7 +92,7 @@ fn appending_replaces_what_conflicts_and_what_follows_it() {
         let mut log = log(&[1, 2], 2);
         log.append(&mut entries.to_vec());
         assert_eq!(terms(&log), expected);
-        assert_eq!(log.unstable.offset(), offset);
+        assert_eq!(log.unstable.offset(), at(offset));
     }
 }
 
@@ -119,12 +127,12 @@ fn a_leaders_entries_are_taken_if_the_log_has_what_comes_before_them() {
     for (previous, entries, commit, result, committed, expected) in table {
         for stable in 0..=3 {
             let mut log = log(&[1, 2, 3], stable);
-            log.commit_to(1).unwrap();
+            log.commit_to(at(1)).unwrap();
             let got = log
-                .maybe_append(previous, &mut entries.to_vec(), commit)
+                .maybe_append(previous, &mut entries.to_vec(), at(commit))
                 .unwrap();
-            assert_eq!(got, result, "{previous:?} {entries:?}");
-            assert_eq!(log.committed(), committed, "{previous:?} {entries:?}");
+            assert_eq!(got, result.map(at), "{previous:?} {entries:?}");
+            assert_eq!(log.committed(), at(committed), "{previous:?} {entries:?}");
             assert_eq!(terms(&log), expected, "{previous:?} {entries:?}");
         }
     }
@@ -133,8 +141,8 @@ fn a_leaders_entries_are_taken_if_the_log_has_what_comes_before_them() {
 #[test]
 fn a_committed_entry_is_never_replaced() {
     let mut log = log(&[1, 2, 3], 3);
-    log.commit_to(2).unwrap();
-    let refused = log.maybe_append(id(1, 1), &mut vec![entry(4, 2)], 2);
+    log.commit_to(at(2)).unwrap();
+    let refused = log.maybe_append(id(1, 1), &mut vec![entry(4, 2)], at(2));
     assert!(matches!(
         refused,
         Err(Error::CommittedConflict {
@@ -148,10 +156,10 @@ fn a_committed_entry_is_never_replaced() {
 #[test]
 fn commit_never_goes_back_nor_past_the_end() {
     let mut log = log(&[1, 2, 3], 1);
-    log.commit_to(2).unwrap();
-    log.commit_to(1).unwrap();
-    assert_eq!(log.committed(), 2);
-    let refused = log.commit_to(4);
+    log.commit_to(at(2)).unwrap();
+    log.commit_to(at(1)).unwrap();
+    assert_eq!(log.committed(), at(2));
+    let refused = log.commit_to(at(4));
     assert!(matches!(
         refused,
         Err(Error::CommitOutOfRange {
@@ -159,7 +167,7 @@ fn commit_never_goes_back_nor_past_the_end() {
             last_index: 3
         })
     ));
-    assert_eq!(log.committed(), 2);
+    assert_eq!(log.committed(), at(2));
 }
 
 #[test]
@@ -209,7 +217,7 @@ fn the_guess_where_logs_match_skips_terms_the_other_cannot_have() {
     for (terms, index, term, at, of) in table {
         let log = log(terms, terms.len() / 2);
         assert_eq!(
-            log.find_conflict_by_term(index, term).unwrap(),
+            log.find_conflict_by_term(id(term, index)).unwrap(),
             id(of, at),
             "{terms:?} {index}"
         );
@@ -220,17 +228,20 @@ fn the_guess_where_logs_match_skips_terms_the_other_cannot_have() {
 fn the_guess_stops_where_the_log_is_compacted() {
     let log = log(&[3, 3, 3, 3], 4);
     log.storage.compact(2).unwrap();
-    assert_eq!(log.find_conflict_by_term(4, 1).unwrap(), id(0, 1));
+    assert_eq!(log.find_conflict_by_term(id(1, 4)).unwrap(), id(0, 1));
 }
 
 #[test]
 fn positions_follow_compaction() {
     let log = log(&[1; 10], 5);
     log.storage.compact(3).unwrap();
-    assert_eq!((log.first_index().unwrap(), log.last_index()), (4, 10));
-    assert!(matches!(log.term(2), Err(StorageError::Compacted)));
-    assert_eq!(log.term(3).unwrap(), 1);
-    assert!(matches!(log.term(11), Err(StorageError::Unavailable)));
+    assert_eq!(
+        (log.first_index().unwrap(), log.last_index()),
+        (at(4), at(10))
+    );
+    assert!(matches!(log.term(at(2)), Err(StorageError::Compacted)));
+    assert_eq!(log.term(at(3)).unwrap(), Term::new(1));
+    assert!(matches!(log.term(at(11)), Err(StorageError::Unavailable)));
     assert!(matches!(
         read(&log, 3, u64::MAX),
         Err(StorageError::Compacted)
@@ -243,25 +254,28 @@ fn positions_follow_compaction() {
 fn a_pending_snapshot_hides_what_storage_still_has() {
     let mut log = log(&[1, 1, 1], 3);
     log.restore(snapshot(4, 9));
-    assert_eq!((log.first_index().unwrap(), log.last_index()), (10, 9));
+    assert_eq!(
+        (log.first_index().unwrap(), log.last_index()),
+        (at(10), at(9))
+    );
     assert_eq!(log.last_id().unwrap(), id(4, 9));
-    assert!(matches!(log.term(3), Err(StorageError::Compacted)));
-    assert_eq!(log.committed(), 9);
+    assert!(matches!(log.term(at(3)), Err(StorageError::Compacted)));
+    assert_eq!(log.committed(), at(9));
     assert!(log.has_unstable_snapshot());
     assert!(
         !log.has_next_committed(true),
         "the snapshot is applied first"
     );
-    log.stable_snapshot_to(8);
+    log.stable_snapshot_to(at(8));
     assert!(log.has_unstable_snapshot(), "that was another one");
-    log.stable_snapshot_to(9);
+    log.stable_snapshot_to(at(9));
     assert!(!log.has_unstable_snapshot());
 }
 
 #[test]
 fn unstable_entries_are_applied_only_if_allowed() {
     let mut log = log(&[1, 1, 1], 1);
-    log.commit_to(3).unwrap();
+    log.commit_to(at(3)).unwrap();
     assert_eq!(committed(&log, false).unwrap().len(), 1);
     assert_eq!(committed(&log, true).unwrap().len(), 3);
     persist(&mut log);
@@ -276,24 +290,24 @@ fn what_is_being_applied_is_bounded_across_hand_outs() {
         .append(&(1..=5).map(|index| entry(1, index)).collect::<Vec<_>>())
         .unwrap();
     let mut log = log_on(storage, 2 * one);
-    log.commit_to(5).unwrap();
+    log.commit_to(at(5)).unwrap();
 
     let first = committed(&log, false).unwrap();
     assert_eq!(first.len(), 2);
-    log.accept_applying(2, encoded_size_of(&first), false);
+    log.accept_applying(at(2), encoded_size_of(&first), false);
     assert!(!log.has_next_committed(false), "the limit is reached");
     assert_eq!(committed(&log, false).unwrap(), []);
 
-    log.applied_to(1, one).unwrap();
+    log.applied_to(at(1), one).unwrap();
     let second = committed(&log, false).unwrap();
     assert_eq!(
         second.iter().map(|entry| entry.index).collect::<Vec<_>>(),
         [3]
     );
-    log.accept_applying(3, encoded_size_of(&second), false);
+    log.accept_applying(at(3), encoded_size_of(&second), false);
     assert!(!log.has_next_committed(false));
 
-    log.applied_to(3, 2 * one).unwrap();
+    log.applied_to(at(3), 2 * one).unwrap();
     assert_eq!(committed(&log, false).unwrap().len(), 2);
 }
 
@@ -307,30 +321,30 @@ fn an_entry_that_did_not_fit_waits_although_there_is_room_for_a_smaller_one() {
     };
     storage.append(&[entry(1, 1), large]).unwrap();
     let mut log = log_on(storage, 2 * one);
-    log.commit_to(2).unwrap();
+    log.commit_to(at(2)).unwrap();
     let first = committed(&log, false).unwrap();
     assert_eq!(first.len(), 1);
-    log.accept_applying(1, one, false);
+    log.accept_applying(at(1), one, false);
     // Half the room is left, which is what a single entry of any size would slip through.
     assert!(!log.has_next_committed(false));
-    log.applied_to(1, one).unwrap();
+    log.applied_to(at(1), one).unwrap();
     assert_eq!(committed(&log, false).unwrap().len(), 1);
 }
 
 #[test]
 fn applied_lies_between_what_was_applied_and_what_is_committed() {
     let mut log = log(&[1; 5], 5);
-    log.commit_to(4).unwrap();
-    log.applied_to(3, 0).unwrap();
+    log.commit_to(at(4)).unwrap();
+    log.applied_to(at(3), 0).unwrap();
     assert!(matches!(
-        log.applied_to(5, 0),
+        log.applied_to(at(5), 0),
         Err(Error::AppliedOutOfRange { .. })
     ));
     assert!(matches!(
-        log.applied_to(2, 0),
+        log.applied_to(at(2), 0),
         Err(Error::AppliedOutOfRange { .. })
     ));
-    assert_eq!(log.applied(), 3);
+    assert_eq!(log.applied(), at(3));
 }
 
 #[test]
@@ -338,7 +352,7 @@ fn a_scan_sees_every_entry_once_and_stops_when_told() {
     let log = log(&[1; 9], 5);
     for page in [0, 1, 3 * encoded_size(&entry(1, 1)), u64::MAX] {
         let mut seen = Vec::new();
-        log.scan(2, 9, page, |entries| {
+        log.scan(at(2)..at(9), page, |entries| {
             seen.extend(entries.iter().map(|entry| entry.index));
             ControlFlow::Continue(())
         })
@@ -346,13 +360,13 @@ fn a_scan_sees_every_entry_once_and_stops_when_told() {
         assert_eq!(seen, (2..9).collect::<Vec<_>>());
     }
     let mut pages = 0;
-    log.scan(2, 9, 0, |_| {
+    log.scan(at(2)..at(9), 0, |_| {
         pages += 1;
         ControlFlow::Break(())
     })
     .unwrap();
     assert_eq!(pages, 1);
-    let beyond = log.scan(9, 12, 0, |_| ControlFlow::Continue(()));
+    let beyond = log.scan(at(9)..at(12), 0, |_| ControlFlow::Continue(()));
     assert!(matches!(beyond, Err(StorageError::Unavailable)));
 }
 
@@ -414,11 +428,11 @@ proptest! {
                 }
             }
             prop_assert_eq!(terms(&log), model.clone());
-            prop_assert_eq!(log.last_index(), model.len() as u64);
+            prop_assert_eq!(log.last_index(), at(model.len() as u64));
         }
         persist(&mut log);
         prop_assert!(!log.has_unstable_entries());
-        let stored = log.storage.entries(1, log.last_index() + 1, u64::MAX).unwrap_or_default();
+        let stored = log.storage.entries(1..log.last_index().next().get(), u64::MAX).unwrap_or_default();
         prop_assert_eq!(stored.iter().map(|entry| entry.term).collect::<Vec<_>>(), model);
     }
 }

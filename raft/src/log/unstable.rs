@@ -1,10 +1,12 @@
 //! The end of the log that storage does not have yet, or not for certain.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use varve_proto::raftpb::{Entry, Snapshot};
 
 use crate::entry::EntryId;
+use crate::ids::{Index, Term};
 use crate::logger::Logger;
 use crate::message::snapshot_id;
 
@@ -23,18 +25,21 @@ pub(super) struct Unstable {
     snapshot: Option<Snapshot>,
     snapshot_in_progress: bool,
     entries: Vec<Entry>,
-    offset: u64,
-    in_progress: u64,
+    offset: Index,
+    in_progress: Index,
     logger: Arc<dyn Logger>,
 }
 
-/// A position in memory from a difference of indexes.
-fn position(difference: u64) -> usize {
-    usize::try_from(difference).expect("a position in a vector fits usize")
+/// Where the entry at an index is in a vector that begins with the one at `first`.
+fn position(index: Index, first: Index) -> usize {
+    index
+        .since(first)
+        .and_then(|difference| usize::try_from(difference).ok())
+        .expect("callers ask for what is held, and that fits usize")
 }
 
 impl Unstable {
-    pub(super) fn new(offset: u64, logger: Arc<dyn Logger>) -> Self {
+    pub(super) fn new(offset: Index, logger: Arc<dyn Logger>) -> Self {
         Self {
             snapshot: None,
             snapshot_in_progress: false,
@@ -45,11 +50,11 @@ impl Unstable {
         }
     }
 
-    pub(super) fn offset(&self) -> u64 {
+    pub(super) fn offset(&self) -> Index {
         self.offset
     }
 
-    pub(super) fn in_progress(&self) -> u64 {
+    pub(super) fn in_progress(&self) -> Index {
         self.in_progress
     }
 
@@ -57,8 +62,13 @@ impl Unstable {
         self.entries.len()
     }
 
-    pub(super) fn last_index(&self) -> u64 {
-        self.offset + self.entries.len() as u64 - 1
+    pub(super) fn last_index(&self) -> Index {
+        self.end().before()
+    }
+
+    /// One past the last entry.
+    fn end(&self) -> Index {
+        self.offset.plus(self.entries.len() as u64)
     }
 
     pub(super) fn snapshot(&self) -> Option<&Snapshot> {
@@ -71,12 +81,12 @@ impl Unstable {
     }
 
     /// The term of an entry held here, or of the pending snapshot.
-    pub(super) fn term(&self, index: u64) -> Option<u64> {
-        match index.checked_sub(self.offset) {
+    pub(super) fn term(&self, index: Index) -> Option<Term> {
+        match index.since(self.offset) {
             Some(at) => self
                 .entries
                 .get(usize::try_from(at).ok()?)
-                .map(|entry| entry.term),
+                .map(|entry| Term::new(entry.term)),
             None => self
                 .snapshot_id()
                 .filter(|id| id.index == index)
@@ -86,7 +96,7 @@ impl Unstable {
 
     /// Entries not handed out yet.
     pub(super) fn next_entries(&self) -> &[Entry] {
-        &self.entries[position(self.in_progress - self.offset)..]
+        &self.entries[position(self.in_progress, self.offset)..]
     }
 
     /// The snapshot, if it was not handed out yet.
@@ -100,7 +110,7 @@ impl Unstable {
 
     /// Everything held was handed out now.
     pub(super) fn accept_in_progress(&mut self) {
-        self.in_progress = self.offset + self.entries.len() as u64;
+        self.in_progress = self.end();
         self.snapshot_in_progress = self.snapshot.is_some();
     }
 
@@ -128,13 +138,13 @@ impl Unstable {
             ));
             return;
         }
-        self.entries.drain(..=position(index - self.offset));
-        self.offset = index + 1;
+        self.entries.drain(..=position(index, self.offset));
+        self.offset = index.next();
         self.in_progress = self.in_progress.max(self.offset);
     }
 
     /// Storage has the snapshot with this index.
-    pub(super) fn stable_snapshot_to(&mut self, index: u64) {
+    pub(super) fn stable_snapshot_to(&mut self, index: Index) {
         if self.snapshot_id().is_some_and(|id| id.index == index) {
             self.snapshot = None;
             self.snapshot_in_progress = false;
@@ -143,7 +153,7 @@ impl Unstable {
 
     /// Starts over behind a snapshot.
     pub(super) fn restore(&mut self, snapshot: Snapshot) {
-        self.offset = snapshot_id(&snapshot).index + 1;
+        self.offset = snapshot_id(&snapshot).index.next();
         self.in_progress = self.offset;
         self.entries.clear();
         self.snapshot = Some(snapshot);
@@ -153,8 +163,10 @@ impl Unstable {
     /// Takes entries, which replace what is held from the first one on. They are not empty and start no
     /// later than the log ends.
     pub(super) fn truncate_and_append(&mut self, entries: &mut Vec<Entry>) {
-        let first = entries.first().map_or(self.offset, |entry| entry.index);
-        if first == self.offset + self.entries.len() as u64 {
+        let first = entries
+            .first()
+            .map_or(self.offset, |entry| Index::new(entry.index));
+        if first == self.end() {
             self.entries.append(entries);
         } else if first <= self.offset {
             self.logger.info(format_args!(
@@ -169,15 +181,15 @@ impl Unstable {
             self.logger.info(format_args!(
                 "truncate the unstable entries before index {first}"
             ));
-            self.entries.truncate(position(first - self.offset));
+            self.entries.truncate(position(first, self.offset));
             self.entries.append(entries);
             self.in_progress = self.in_progress.min(first);
         }
     }
 
-    /// The entries in `lo..hi`, which are all held here.
-    pub(super) fn slice(&self, lo: u64, hi: u64) -> &[Entry] {
-        &self.entries[position(lo - self.offset)..position(hi - self.offset)]
+    /// The entries in `range`, which are all held here.
+    pub(super) fn slice(&self, range: Range<Index>) -> &[Entry] {
+        &self.entries[position(range.start, self.offset)..position(range.end, self.offset)]
     }
 }
 

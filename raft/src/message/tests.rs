@@ -5,6 +5,7 @@ use super::{
     is_response_message, kind_of, snapshot_of,
 };
 use crate::error::Error;
+use crate::ids::NodeId;
 
 /// What no peer may send.
 const LOCAL: [MessageType; 10] = [
@@ -43,7 +44,7 @@ fn a_kind_of_a_later_version_is_kept_as_a_number() {
         ..Message::default()
     };
     assert_eq!(kind_of(&message), None);
-    assert!(check_incoming(&message, 1).is_ok());
+    assert!(check_incoming(&message, NodeId::new(1).unwrap()).is_ok());
 }
 
 #[test]
@@ -66,7 +67,7 @@ fn refusal(change: impl FnOnce(&mut Message)) -> Option<&'static str> {
         ..Message::default()
     };
     change(&mut message);
-    match check_incoming(&message, 1) {
+    match check_incoming(&message, NodeId::new(1).unwrap()) {
         Ok(()) => None,
         Err(Error::Malformed { what, .. }) => Some(what),
         Err(other) => panic!("{other}"),

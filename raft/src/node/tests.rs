@@ -49,8 +49,8 @@ impl Storage for Flaky {
         self.or_fail(self.inner.initial_state())
     }
 
-    fn entries(&self, lo: u64, hi: u64, max_size: u64) -> StorageResult<Vec<Entry>> {
-        self.or_fail(self.inner.entries(lo, hi, max_size))
+    fn entries(&self, range: std::ops::Range<u64>, max_size: u64) -> StorageResult<Vec<Entry>> {
+        self.or_fail(self.inner.entries(range, max_size))
     }
 
     fn term(&self, index: u64) -> StorageResult<u64> {

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{AckedIndexer, MajorityConfig, NodeSet, VoteResult};
+use super::{MajorityConfig, NodeSet, VoteResult};
+use crate::ids::{Index, NodeId};
 
 /// The voters of a configuration: one majority, or two during a joint change (Raft thesis, 4.3).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -20,7 +21,7 @@ impl JointConfig {
     }
 
     /// Whether `id` votes in either half.
-    pub fn contains(&self, id: u64) -> bool {
+    pub fn contains(&self, id: NodeId) -> bool {
         self.incoming.ids().contains(id) || self.outgoing.ids().contains(id)
     }
 
@@ -29,16 +30,24 @@ impl JointConfig {
         !self.outgoing.is_empty()
     }
 
-    /// The highest index that is committed in both halves.
-    pub fn committed_index(&self, acked: &impl AckedIndexer) -> u64 {
-        self.incoming
-            .committed_index(acked)
-            .min(self.outgoing.committed_index(acked))
+    /// The highest position that is reached by a majority of both halves; see
+    /// [`MajorityConfig::committed`].
+    pub fn committed<P: Copy + Ord + Default>(
+        &self,
+        acked: impl Fn(NodeId) -> Option<P>,
+    ) -> Option<P> {
+        match (
+            self.incoming.committed(&acked),
+            self.outgoing.committed(&acked),
+        ) {
+            (Some(incoming), Some(outgoing)) => Some(incoming.min(outgoing)),
+            (one, other) => one.or(other),
+        }
     }
 
     /// Whether the votes known so far decide an election: both halves must be won, one lost half
     /// loses.
-    pub fn vote_result(&self, vote: impl Fn(u64) -> Option<bool>) -> VoteResult {
+    pub fn vote_result(&self, vote: impl Fn(NodeId) -> Option<bool>) -> VoteResult {
         match (
             self.incoming.vote_result(&vote),
             self.outgoing.vote_result(&vote),
@@ -50,7 +59,7 @@ impl JointConfig {
     }
 
     /// See [`MajorityConfig::describe`], over all voters.
-    pub fn describe(&self, acked: &impl AckedIndexer) -> String {
+    pub fn describe(&self, acked: impl Fn(NodeId) -> Option<Index>) -> String {
         self.ids()
             .iter()
             .collect::<MajorityConfig>()

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{AckedIndexer, NodeSet, VoteResult};
+use super::{NodeSet, VoteResult};
+use crate::ids::{Index, NodeId};
 
 /// Up to this many voters, indexes are sorted on the stack; larger clusters are rare enough to
 /// allocate.
@@ -33,30 +34,35 @@ impl MajorityConfig {
         self.voters.is_empty()
     }
 
-    /// The highest index that a majority acknowledged; `u64::MAX` if there are no voters.
-    pub fn committed_index(&self, acked: &impl AckedIndexer) -> u64 {
+    /// The highest position that a majority has reached: of the log, or whatever else `acked` counts.
+    /// Who said nothing is at the default, the beginning. `None` if there are no voters, who would agree
+    /// to anything.
+    pub fn committed<P: Copy + Ord + Default>(
+        &self,
+        acked: impl Fn(NodeId) -> Option<P>,
+    ) -> Option<P> {
         let count = self.voters.len();
         if count == 0 {
-            return u64::MAX;
+            return None;
         }
-        let mut stack = [0_u64; ON_STACK];
+        let mut stack = [P::default(); ON_STACK];
         let mut heap = Vec::new();
-        let indexes: &mut [u64] = if count <= ON_STACK {
+        let positions: &mut [P] = if count <= ON_STACK {
             &mut stack[..count]
         } else {
-            heap.resize(count, 0);
+            heap.resize(count, P::default());
             &mut heap
         };
-        for (slot, id) in indexes.iter_mut().zip(self.voters.iter()) {
-            *slot = acked.acked_index(id).unwrap_or(0);
+        for (slot, id) in positions.iter_mut().zip(self.voters.iter()) {
+            *slot = acked(id).unwrap_or_default();
         }
-        indexes.sort_unstable();
-        // A majority is count/2 + 1 voters: it sits at or above this position.
-        indexes[count - (count / 2 + 1)]
+        positions.sort_unstable();
+        // A majority is count/2 + 1 voters: it sits at or above this place.
+        Some(positions[count - (count / 2 + 1)])
     }
 
     /// Whether the votes known so far decide an election. `vote` is `None` for who has not voted.
-    pub fn vote_result(&self, vote: impl Fn(u64) -> Option<bool>) -> VoteResult {
+    pub fn vote_result(&self, vote: impl Fn(NodeId) -> Option<bool>) -> VoteResult {
         if self.voters.is_empty() {
             return VoteResult::Won;
         }
@@ -80,32 +86,35 @@ impl MajorityConfig {
 
     /// A bar per voter over several lines, longer for those that acknowledged more: what the corpora
     /// compare, and what a person reads in a bug report.
-    pub fn describe(&self, acked: &impl AckedIndexer) -> String {
+    pub fn describe(&self, acked: impl Fn(NodeId) -> Option<Index>) -> String {
         if self.voters.is_empty() {
             return "<empty majority quorum>".to_owned();
         }
         let count = self.voters.len();
         let mut lines = vec![format!("{:count$}    idx\n", "")];
         for id in self.voters.iter() {
-            let index = acked.acked_index(id);
+            let index = acked(id);
             let bar = match index {
                 None => format!("?{:count$}", ""),
                 Some(mine) => {
                     // As long as the number of voters strictly behind, so that equal indexes get
                     // equal bars; who said nothing counts as being at zero.
-                    let behind = |other: u64| acked.acked_index(other).unwrap_or(0) < mine;
+                    let behind = |other| acked(other).unwrap_or_default() < mine;
                     let bar = self.voters.iter().filter(|&other| behind(other)).count();
                     format!("{:x<bar$}>{:rest$}", "", "", rest = count - bar)
                 }
             };
-            lines.push(format!("{bar} {:>5}    (id={id:x})\n", index.unwrap_or(0)));
+            lines.push(format!(
+                "{bar} {:>5}    (id={id})\n",
+                index.unwrap_or_default()
+            ));
         }
         lines.concat()
     }
 }
 
-impl FromIterator<u64> for MajorityConfig {
-    fn from_iter<I: IntoIterator<Item = u64>>(ids: I) -> Self {
+impl FromIterator<NodeId> for MajorityConfig {
+    fn from_iter<I: IntoIterator<Item = NodeId>>(ids: I) -> Self {
         Self {
             voters: ids.into_iter().collect(),
         }

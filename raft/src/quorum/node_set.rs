@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::ids::NodeId;
+
 /// A sorted set of node ids.
 ///
 /// Clusters have a handful of members, so a sorted vector beats a tree, and its order makes everything
@@ -9,7 +11,7 @@ use std::fmt;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct NodeSet {
     /// Ascending, without duplicates.
-    ids: Vec<u64>,
+    ids: Vec<NodeId>,
 }
 
 impl NodeSet {
@@ -19,7 +21,7 @@ impl NodeSet {
     }
 
     /// Adds `id`; returns whether it was missing.
-    pub fn insert(&mut self, id: u64) -> bool {
+    pub fn insert(&mut self, id: NodeId) -> bool {
         match self.ids.binary_search(&id) {
             Ok(_) => false,
             Err(at) => {
@@ -30,7 +32,7 @@ impl NodeSet {
     }
 
     /// Removes `id`; returns whether it was there.
-    pub fn remove(&mut self, id: u64) -> bool {
+    pub fn remove(&mut self, id: NodeId) -> bool {
         match self.ids.binary_search(&id) {
             Ok(at) => {
                 self.ids.remove(at);
@@ -41,18 +43,18 @@ impl NodeSet {
     }
 
     /// Whether `id` is a member.
-    pub fn contains(&self, id: u64) -> bool {
+    pub fn contains(&self, id: NodeId) -> bool {
         self.ids.binary_search(&id).is_ok()
     }
 
     /// The members in ascending order.
-    pub fn iter(&self) -> impl Iterator<Item = u64> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.ids.iter().copied()
     }
 
-    /// The members in ascending order.
-    pub fn as_slice(&self) -> &[u64] {
-        &self.ids
+    /// The members' numbers as raftpb lists them, in ascending order.
+    pub(crate) fn numbers(&self) -> Vec<u64> {
+        self.iter().map(NodeId::get).collect()
     }
 
     /// How many members there are.
@@ -78,9 +80,9 @@ impl NodeSet {
     }
 }
 
-impl FromIterator<u64> for NodeSet {
-    fn from_iter<I: IntoIterator<Item = u64>>(ids: I) -> Self {
-        let mut ids: Vec<u64> = ids.into_iter().collect();
+impl FromIterator<NodeId> for NodeSet {
+    fn from_iter<I: IntoIterator<Item = NodeId>>(ids: I) -> Self {
+        let mut ids: Vec<NodeId> = ids.into_iter().collect();
         ids.sort_unstable();
         ids.dedup();
         Self { ids }
@@ -95,7 +97,7 @@ impl fmt::Display for NodeSet {
             if at > 0 {
                 f.write_str(" ")?;
             }
-            write!(f, "{id:x}")?;
+            id.fmt(f)?;
         }
         f.write_str(")")
     }

@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 use varve_proto::raftpb::{EntryType, Message, MessageType};
 
-use crate::entry::EntryId;
 use crate::error::Error;
-use crate::message::{NONE, message};
+use crate::ids::NodeId;
+use crate::message::{Fields as _, message};
 use crate::quorum::VoteResult;
 use crate::raft::Raft;
 use crate::role::{Role, StateRole};
@@ -42,39 +42,39 @@ impl<S: Storage> Raft<S> {
     pub(super) fn hup(&mut self, campaign: Campaign) -> Result<(), Error> {
         let id = self.id;
         if self.role.leader().is_some() {
-            self.config.logger.debug(format_args!(
-                "{id:x} ignoring MsgHup because already leader"
-            ));
+            self.config
+                .logger
+                .debug(format_args!("{id} ignoring MsgHup because already leader"));
             return Ok(());
         }
         if !self.promotable() {
             self.config
                 .logger
-                .warn(format_args!("{id:x} is unpromotable and can not campaign"));
+                .warn(format_args!("{id} is unpromotable and can not campaign"));
             return Ok(());
         }
         // It might not be a voter any more once it applied them.
         if self.has_unapplied_conf_changes()? {
             self.config.logger.warn(format_args!(
-                "{id:x} cannot campaign at term {} since there are still pending configuration \
+                "{id} cannot campaign at term {} since there are still pending configuration \
                  changes to apply",
                 self.term
             ));
             return Ok(());
         }
         self.config.logger.info(format_args!(
-            "{id:x} is starting a new election at term {}",
+            "{id} is starting a new election at term {}",
             self.term
         ));
         self.run_for_leader(campaign)
     }
 
     fn has_unapplied_conf_changes(&self) -> Result<bool, Error> {
-        let (lo, hi) = (self.log.applied() + 1, self.log.committed() + 1);
+        let unapplied = self.log.applied().next()..self.log.committed().next();
         let mut found = false;
         // The limit on what is handed out to be applied serves as page size: the purpose is the same.
         self.log
-            .scan(lo, hi, self.log.max_applying_size(), |entries| {
+            .scan(unapplied, self.log.max_applying_size(), |entries| {
                 found = entries.iter().any(|entry| {
                     matches!(
                         EntryType::try_from(entry.r#type),
@@ -96,7 +96,7 @@ impl<S: Storage> Raft<S> {
             (
                 MessageType::MsgPreVote,
                 MessageType::MsgPreVoteResp,
-                self.term + 1,
+                self.term.next().expect("terms do not run out"),
             )
         } else {
             self.become_candidate();
@@ -107,13 +107,13 @@ impl<S: Storage> Raft<S> {
             if id == self.id {
                 // Its own vote counts once it is durable, like anybody's.
                 self.send(Message {
-                    term,
+                    term: term.get(),
                     ..message(response, id)
                 });
                 continue;
             }
             self.config.logger.info(format_args!(
-                "{:x} [logterm: {}, index: {}] sent {} request to {id:x} at term {}",
+                "{} [logterm: {}, index: {}] sent {} request to {id} at term {}",
                 self.id,
                 last.term,
                 last.index,
@@ -121,9 +121,9 @@ impl<S: Storage> Raft<S> {
                 self.term
             ));
             self.send(Message {
-                term,
-                index: last.index,
-                log_term: last.term,
+                term: term.get(),
+                index: last.index.get(),
+                log_term: last.term.get(),
                 context: (campaign == Campaign::Transfer)
                     .then_some(Bytes::from_static(CAMPAIGN_TRANSFER)),
                 ..message(request, id)
@@ -140,19 +140,19 @@ impl<S: Storage> Raft<S> {
         kind: MessageType,
     ) -> Result<bool, Error> {
         let in_lease = self.config.check_quorum
-            && self.leader_id() != NONE
+            && self.leader_id().is_some()
             && self.election_elapsed < self.config.election_tick;
         if !in_lease || m.context.as_deref() == Some(CAMPAIGN_TRANSFER) {
             return Ok(false);
         }
         let last = self.log.last_id()?;
         self.config.logger.info(format_args!(
-            "{:x} [logterm: {}, index: {}, vote: {:x}] ignored {} from {:x} [logterm: {}, index: {}] \
+            "{} [logterm: {}, index: {}, vote: {:x}] ignored {} from {:x} [logterm: {}, index: {}] \
              at term {}: lease is not expired (remaining ticks: {})",
             self.id,
             last.term,
             last.index,
-            self.vote,
+            NodeId::number(self.vote),
             kind.as_str_name(),
             m.from,
             m.log_term,
@@ -166,11 +166,14 @@ impl<S: Storage> Raft<S> {
     /// Refuses a pre-vote for a term that is over. It is answered so that its sender learns of the
     /// present one; otherwise a cluster that is switched to pre-votes could lock up.
     pub(super) fn reject_old_pre_vote(&mut self, m: &Message) -> Result<(), Error> {
+        let Some(from) = m.sender() else {
+            return Ok(());
+        };
         self.log_vote("rejected", "from", m, MessageType::MsgPreVote)?;
         self.send(Message {
-            term: self.term,
+            term: self.term.get(),
             reject: true,
-            ..message(MessageType::MsgPreVoteResp, m.from)
+            ..message(MessageType::MsgPreVoteResp, from)
         });
         Ok(())
     }
@@ -178,12 +181,12 @@ impl<S: Storage> Raft<S> {
     fn log_vote(&self, did: &str, on: &str, m: &Message, kind: MessageType) -> Result<(), Error> {
         let last = self.log.last_id()?;
         self.config.logger.info(format_args!(
-            "{:x} [logterm: {}, index: {}, vote: {:x}] {did} {} {on} {:x} [logterm: {}, index: {}] \
+            "{} [logterm: {}, index: {}, vote: {:x}] {did} {} {on} {:x} [logterm: {}, index: {}] \
              at term {}",
             self.id,
             last.term,
             last.index,
-            self.vote,
+            NodeId::number(self.vote),
             kind.as_str_name(),
             m.from,
             m.log_term,
@@ -200,37 +203,36 @@ impl<S: Storage> Raft<S> {
         m: &Message,
         kind: MessageType,
     ) -> Result<(), Error> {
+        let Some(from) = m.sender() else {
+            return Ok(());
+        };
         let is_pre_vote = kind == MessageType::MsgPreVote;
         let response = if is_pre_vote {
             MessageType::MsgPreVoteResp
         } else {
             MessageType::MsgVoteResp
         };
-        let may_vote = self.vote == m.from
-            || (self.vote == NONE && self.leader_id() == NONE)
-            || (is_pre_vote && m.term > self.term);
-        let theirs = EntryId {
-            term: m.log_term,
-            index: m.index,
-        };
-        if may_vote && self.log.is_up_to_date(theirs)? {
+        let may_vote = self.vote == Some(from)
+            || (self.vote.is_none() && self.leader_id().is_none())
+            || (is_pre_vote && m.in_term() > self.term);
+        if may_vote && self.log.is_up_to_date(m.entry_id())? {
             self.log_vote("cast", "for", m, kind)?;
             // The term asked for, which for a pre-vote is not the present one: a candidate ignores
             // what is of an older term.
             self.send(Message {
                 term: m.term,
-                ..message(response, m.from)
+                ..message(response, from)
             });
             if !is_pre_vote {
                 self.election_elapsed = 0;
-                self.vote = m.from;
+                self.vote = Some(from);
             }
         } else {
             self.log_vote("rejected", "from", m, kind)?;
             self.send(Message {
-                term: self.term,
+                term: self.term.get(),
                 reject: true,
-                ..message(response, m.from)
+                ..message(response, from)
             });
         }
         Ok(())
@@ -252,20 +254,20 @@ impl<S: Storage> Raft<S> {
         match kind {
             T::MsgProp => {
                 self.config.logger.info(format_args!(
-                    "{:x} no leader at term {}; dropping proposal",
+                    "{} no leader at term {}; dropping proposal",
                     self.id, self.term
                 ));
                 Err(Error::ProposalDropped)
             }
             // Someone else won this term.
             T::MsgApp | T::MsgHeartbeat | T::MsgSnap => {
-                self.become_follower(m.term, m.from);
+                self.become_follower(m.in_term(), m.sender());
                 self.handle_from_leader(m, kind)
             }
             T::MsgVoteResp | T::MsgPreVoteResp if kind == awaited => self.count_vote(m, kind),
             T::MsgTimeoutNow => {
                 self.config.logger.debug(format_args!(
-                    "{:x} [term {} state {}] ignored MsgTimeoutNow from {:x}",
+                    "{} [term {} state {}] ignored MsgTimeoutNow from {:x}",
                     self.id,
                     self.term,
                     self.role.state(),
@@ -281,16 +283,18 @@ impl<S: Storage> Raft<S> {
         let name = kind.as_str_name();
         let rejection = if m.reject { " rejection" } else { "" };
         self.config.logger.info(format_args!(
-            "{:x} received {name}{rejection} from {:x} at term {}",
+            "{} received {name}{rejection} from {:x} at term {}",
             self.id, m.from, self.term
         ));
-        self.tracker.record_vote(m.from, !m.reject);
+        if let Some(from) = m.sender() {
+            self.tracker.record_vote(from, !m.reject);
+        }
         let own_vote = self.tracker.vote_of(self.id).is_some();
         #[cfg(feature = "seeded-bugs")]
         let own_vote = own_vote || self.config.makes(crate::SeededBug::LeadBeforeOwnVote);
         let tally = self.tracker.tally();
         self.config.logger.info(format_args!(
-            "{:x} has received {} {name} votes and {} vote rejections",
+            "{} has received {} {name} votes and {} vote rejections",
             self.id, tally.granted, tally.rejected
         ));
         match tally.result {
@@ -307,7 +311,7 @@ impl<S: Storage> Raft<S> {
                 self.broadcast_append()
             }
             VoteResult::Lost => {
-                self.become_follower(self.term, NONE);
+                self.become_follower(self.term, None);
                 Ok(())
             }
             VoteResult::Pending => Ok(()),

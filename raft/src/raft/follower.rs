@@ -5,7 +5,8 @@ use varve_proto::raftpb::{Message, MessageType};
 use crate::config::ReadOnlyOption;
 use crate::entry::EntryId;
 use crate::error::Error;
-use crate::message::{NONE, message};
+use crate::ids::Term;
+use crate::message::{Fields as _, message};
 use crate::raft::Raft;
 use crate::raft::election::Campaign;
 use crate::read_index::ReadState;
@@ -21,33 +22,14 @@ impl<S: Storage> Raft<S> {
     ) -> Result<(), Error> {
         use MessageType as T;
 
-        let leader = self.leader_id();
         match kind {
             T::MsgApp | T::MsgHeartbeat | T::MsgSnap => {
                 self.election_elapsed = 0;
-                self.role = Role::Follower { leader: m.from };
+                self.role = Role::Follower { leader: m.sender() };
                 return self.handle_from_leader(m, kind);
             }
-            T::MsgProp if leader == NONE => {
-                self.info_term(format_args!("no leader"), "dropping proposal");
-                return Err(Error::ProposalDropped);
-            }
-            T::MsgProp if self.config.disable_proposal_forwarding => {
-                self.info_term(
-                    format_args!("not forwarding to leader {leader:x}"),
-                    "dropping proposal",
-                );
-                return Err(Error::ProposalDropped);
-            }
-            T::MsgTransferLeader if leader == NONE => {
-                self.info_term(format_args!("no leader"), "dropping leader transfer msg");
-            }
-            T::MsgReadIndex if leader == NONE => {
-                self.info_term(format_args!("no leader"), "dropping index reading msg");
-            }
             T::MsgProp | T::MsgTransferLeader | T::MsgReadIndex => {
-                m.to = leader;
-                self.send(std::mem::take(m));
+                return self.pass_to_leader(m, kind);
             }
             T::MsgForgetLeader if self.config.read_only_option == ReadOnlyOption::LeaseBased => {
                 // The leader counts on this node to refuse votes.
@@ -55,16 +37,18 @@ impl<S: Storage> Raft<S> {
                     "ignoring MsgForgetLeader due to ReadOnlyLeaseBased"
                 ));
             }
-            T::MsgForgetLeader if leader != NONE => {
-                self.config.logger.info(format_args!(
-                    "{:x} forgetting leader {leader:x} at term {}",
-                    self.id, self.term
-                ));
-                self.role = Role::Follower { leader: NONE };
+            T::MsgForgetLeader => {
+                if let Some(leader) = self.leader_id() {
+                    self.config.logger.info(format_args!(
+                        "{} forgetting leader {leader} at term {}",
+                        self.id, self.term
+                    ));
+                    self.role = Role::Follower { leader: None };
+                }
             }
             T::MsgTimeoutNow => {
                 self.config.logger.info(format_args!(
-                    "{:x} [term {}] received MsgTimeoutNow from {:x} and starts an election to get \
+                    "{} [term {}] received MsgTimeoutNow from {:x} and starts an election to get \
                      leadership.",
                     self.id, self.term, m.from
                 ));
@@ -77,7 +61,7 @@ impl<S: Storage> Raft<S> {
                     request_ctx: request.data.take().unwrap_or_default(),
                 }),
                 other => self.config.logger.error(format_args!(
-                    "{:x} invalid format of MsgReadIndexResp from {:x}, entries count: {}",
+                    "{} invalid format of MsgReadIndexResp from {:x}, entries count: {}",
                     self.id,
                     m.from,
                     other.len()
@@ -88,9 +72,37 @@ impl<S: Storage> Raft<S> {
         Ok(())
     }
 
+    /// What only a leader can do goes to the leader, if there is one and that is wanted.
+    fn pass_to_leader(&mut self, m: &mut Message, kind: MessageType) -> Result<(), Error> {
+        let is_proposal = kind == MessageType::MsgProp;
+        let Some(leader) = self.leader_id() else {
+            let consequence = match kind {
+                MessageType::MsgProp => "dropping proposal",
+                MessageType::MsgTransferLeader => "dropping leader transfer msg",
+                _ => "dropping index reading msg",
+            };
+            self.info_term(format_args!("no leader"), consequence);
+            return if is_proposal {
+                Err(Error::ProposalDropped)
+            } else {
+                Ok(())
+            };
+        };
+        if is_proposal && self.config.disable_proposal_forwarding {
+            self.info_term(
+                format_args!("not forwarding to leader {leader}"),
+                "dropping proposal",
+            );
+            return Err(Error::ProposalDropped);
+        }
+        m.to = leader.get();
+        self.send(std::mem::take(m));
+        Ok(())
+    }
+
     fn info_term(&self, what: std::fmt::Arguments<'_>, consequence: &str) {
         self.config.logger.info(format_args!(
-            "{:x} {what} at term {}; {consequence}",
+            "{} {what} at term {}; {consequence}",
             self.id, self.term
         ));
     }
@@ -109,54 +121,60 @@ impl<S: Storage> Raft<S> {
     }
 
     fn handle_append(&mut self, m: &mut Message) -> Result<(), Error> {
-        let previous = EntryId {
-            term: m.log_term,
-            index: m.index,
+        let Some(from) = m.sender() else {
+            return Ok(());
         };
-        let from = m.from;
+        let previous = m.entry_id();
         let committed = self.log.committed();
         if previous.index < committed {
             // Delayed; what is committed agrees anyway.
             self.send(Message {
-                index: committed,
+                index: committed.get(),
                 ..message(MessageType::MsgAppResp, from)
             });
             return Ok(());
         }
-        if let Some(last) = self.log.maybe_append(previous, &mut m.entries, m.commit)? {
+        let commit = m.commit_index();
+        if let Some(last) = self.log.maybe_append(previous, &mut m.entries, commit)? {
             self.send(Message {
-                index: last,
+                index: last.get(),
                 ..message(MessageType::MsgAppResp, from)
             });
             return Ok(());
         }
         self.config.logger.debug(format_args!(
-            "{:x} [logterm: {}, index: {}] rejected MsgApp [logterm: {}, index: {}] from {from:x}",
+            "{} [logterm: {}, index: {}] rejected MsgApp [logterm: {}, index: {}] from {from}",
             self.id,
-            self.log.known_term(previous.index)?.unwrap_or(0),
+            self.log.known_term(previous.index)?.unwrap_or(Term::ZERO),
             previous.index,
             previous.term,
             previous.index
         ));
         // Hint where the logs may match: the leader's log has no later term than `previous.term` up to
         // there, so whatever this log has of later terms cannot match.
-        let reach = previous.index.min(self.log.last_index());
-        let hint = self.log.find_conflict_by_term(reach, previous.term)?;
+        let reach = EntryId {
+            index: previous.index.min(self.log.last_index()),
+            ..previous
+        };
+        let hint = self.log.find_conflict_by_term(reach)?;
         self.send(Message {
-            index: previous.index,
+            index: previous.index.get(),
             reject: true,
-            reject_hint: hint.index,
-            log_term: hint.term,
+            reject_hint: hint.index.get(),
+            log_term: hint.term.get(),
             ..message(MessageType::MsgAppResp, from)
         });
         Ok(())
     }
 
     fn handle_heartbeat(&mut self, m: &mut Message) -> Result<(), Error> {
-        self.log.commit_to(m.commit)?;
+        let Some(from) = m.sender() else {
+            return Ok(());
+        };
+        self.log.commit_to(m.commit_index())?;
         self.send(Message {
             context: m.context.take(),
-            ..message(MessageType::MsgHeartbeatResp, m.from)
+            ..message(MessageType::MsgHeartbeatResp, from)
         });
         Ok(())
     }

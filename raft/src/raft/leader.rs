@@ -3,6 +3,8 @@
 use varve_proto::raftpb::{Message, MessageType};
 
 use crate::error::Error;
+use crate::ids::NodeId;
+use crate::message::Fields as _;
 use crate::raft::Raft;
 use crate::storage::Storage;
 use crate::tracker::ProgressState;
@@ -18,9 +20,12 @@ impl<S: Storage> Raft<S> {
             _ => {}
         }
         // Everything else is about one member.
-        let Some(progress) = self.tracker.progress.get_mut(m.from) else {
+        let known = m
+            .sender()
+            .and_then(|from| Some((from, self.tracker.progress.get_mut(from)?)));
+        let Some((from, progress)) = known else {
             self.config.logger.debug(format_args!(
-                "{:x} no progress available for {:x}",
+                "{} no progress available for {:x}",
                 self.id, m.from
             ));
             return Ok(());
@@ -29,14 +34,14 @@ impl<S: Storage> Raft<S> {
             T::MsgAppResp => {
                 progress.recent_active = true;
                 if m.reject {
-                    self.handle_append_refusal(m)
+                    self.handle_append_refusal(from, m)
                 } else {
-                    self.handle_append_ack(m)
+                    self.handle_append_ack(from, m)
                 }
             }
-            T::MsgHeartbeatResp => self.handle_heartbeat_response(m),
+            T::MsgHeartbeatResp => self.handle_heartbeat_response(from, m),
             T::MsgSnapStatus => {
-                self.handle_snapshot_status(m);
+                self.handle_snapshot_status(from, m.reject);
                 Ok(())
             }
             T::MsgUnreachable => {
@@ -45,19 +50,19 @@ impl<S: Storage> Raft<S> {
                     progress.become_probe();
                 }
                 self.config.logger.debug(format_args!(
-                    "{:x} failed to send message to {:x} because it is unreachable [{progress}]",
-                    self.id, m.from
+                    "{} failed to send message to {from} because it is unreachable [{progress}]",
+                    self.id
                 ));
                 Ok(())
             }
-            T::MsgTransferLeader => self.handle_transfer(m.from),
+            T::MsgTransferLeader => self.handle_transfer(from),
             _ => Ok(()),
         }
     }
 
-    fn handle_heartbeat_response(&mut self, m: &Message) -> Result<(), Error> {
+    fn handle_heartbeat_response(&mut self, from: NodeId, m: &Message) -> Result<(), Error> {
         let last = self.log.last_index();
-        let Some(progress) = self.tracker.progress.get_mut(m.from) else {
+        let Some(progress) = self.tracker.progress.get_mut(from) else {
             return Ok(());
         };
         progress.recent_active = true;
@@ -66,22 +71,22 @@ impl<S: Storage> Raft<S> {
         // follower speak. And also if the follower has everything but is being probed, so that its
         // answer ends that.
         if progress.matched < last || progress.state == ProgressState::Probe {
-            self.send_append(m.from)?;
+            self.send_append(from)?;
         }
         if let Some(context) = &m.context {
-            self.handle_read_ack(m.from, context);
+            self.handle_read_ack(from, context);
         }
         Ok(())
     }
 
-    fn handle_snapshot_status(&mut self, m: &Message) {
-        let Some(progress) = self.tracker.progress.get_mut(m.from) else {
+    fn handle_snapshot_status(&mut self, from: NodeId, failed: bool) {
+        let Some(progress) = self.tracker.progress.get_mut(from) else {
             return;
         };
         if !matches!(progress.state, ProgressState::Snapshot { .. }) {
             return;
         }
-        let outcome = if m.reject {
+        let outcome = if failed {
             progress.snapshot_failed();
             "failed"
         } else {
@@ -89,8 +94,8 @@ impl<S: Storage> Raft<S> {
             "succeeded"
         };
         self.config.logger.debug(format_args!(
-            "{:x} snapshot {outcome}, resumed sending replication messages to {:x} [{progress}]",
-            self.id, m.from
+            "{} snapshot {outcome}, resumed sending replication messages to {from} [{progress}]",
+            self.id
         ));
         // After success its own answer comes next; after a failure a heartbeat interval passes before
         // the next try.

@@ -6,7 +6,7 @@ use crate::confchange::{ConfChangeError, decode_entry, mode};
 use crate::describe::describe_conf_change;
 use crate::entry::payload_size_of;
 use crate::error::Error;
-use crate::message::{NONE, message};
+use crate::message::message;
 use crate::raft::Raft;
 use crate::storage::Storage;
 use varve_proto::raftpb::MessageType;
@@ -21,10 +21,10 @@ impl<S: Storage> Raft<S> {
         if !self.tracker.progress.contains(self.id) {
             return Err(Error::ProposalDropped);
         }
-        if leader.transferee != NONE {
+        if let Some(transferee) = leader.transferee {
             self.config.logger.debug(format_args!(
-                "{:x} [term {}] transfer leadership to {:x} is in progress; dropping proposal",
-                self.id, self.term, leader.transferee
+                "{} [term {}] transfer leadership to {transferee} is in progress; dropping proposal",
+                self.id, self.term
             ));
             return Err(Error::ProposalDropped);
         }
@@ -68,14 +68,14 @@ impl<S: Storage> Raft<S> {
         match problem {
             Some(problem) if !self.config.disable_conf_change_validation => {
                 self.config.logger.info(format_args!(
-                    "{:x} ignoring conf change {} at config {}: {problem}",
+                    "{} ignoring conf change {} at config {}: {problem}",
                     self.id,
                     describe_conf_change(change),
                     self.tracker.config
                 ));
                 entries[at] = Entry::default();
             }
-            _ => leader.pending_conf_index = last + at as u64 + 1,
+            _ => leader.pending_conf_index = last.plus(at as u64 + 1),
         }
     }
 
@@ -93,7 +93,7 @@ impl<S: Storage> Raft<S> {
             && leader.uncommitted_size.saturating_add(size) > limit
         {
             self.config.logger.warn(format_args!(
-                "{:x} appending new entries to log would exceed uncommitted entry size limit; \
+                "{} appending new entries to log would exceed uncommitted entry size limit; \
                  dropping proposal",
                 self.id
             ));
@@ -103,14 +103,14 @@ impl<S: Storage> Raft<S> {
 
         let mut index = self.log.last_index();
         for entry in &mut *entries {
-            index += 1;
-            entry.term = self.term;
-            entry.index = index;
+            index = index.next();
+            entry.term = self.term.get();
+            entry.index = index.get();
         }
-        let last = self.log.append(entries);
+        let index = self.log.append(entries).get();
         // The leader counts as having them once its disk has them; nobody else will tell it.
         let own = message(MessageType::MsgAppResp, self.id);
-        self.send(varve_proto::raftpb::Message { index: last, ..own });
+        self.send(varve_proto::raftpb::Message { index, ..own });
         true
     }
 

@@ -4,7 +4,8 @@ use varve_proto::raftpb::{Message, MessageType};
 
 use crate::config::ReadOnlyOption;
 use crate::error::Error;
-use crate::message::{NONE, message};
+use crate::ids::{Index, NodeId};
+use crate::message::{Fields as _, message};
 use crate::raft::Raft;
 use crate::read_index::ReadState;
 use crate::storage::Storage;
@@ -74,7 +75,7 @@ impl<S: Storage> Raft<S> {
     }
 
     /// A member answered a heartbeat that asked for confirmation.
-    pub(super) fn handle_read_ack(&mut self, from: u64, context: &[u8]) {
+    pub(super) fn handle_read_ack(&mut self, from: NodeId, context: &[u8]) {
         if self.config.read_only_option == ReadOnlyOption::Safe
             && let Some(leader) = self.role.leader_mut()
         {
@@ -93,8 +94,10 @@ impl<S: Storage> Raft<S> {
         }
     }
 
-    fn answer_read(&mut self, mut request: Message, index: u64) {
-        if request.from == NONE || request.from == self.id {
+    fn answer_read(&mut self, mut request: Message, index: Index) {
+        let index = index.get();
+        let asker = request.sender().filter(|asker| *asker != self.id);
+        let Some(asker) = asker else {
             let request_ctx = request
                 .entries
                 .first_mut()
@@ -102,13 +105,12 @@ impl<S: Storage> Raft<S> {
                 .unwrap_or_default();
             self.read_states.push(ReadState { index, request_ctx });
             self.buffers.reclaim(&mut request);
-        } else {
-            let response = message(MessageType::MsgReadIndexResp, request.from);
-            self.send(Message {
-                index,
-                entries: request.entries,
-                ..response
-            });
-        }
+            return;
+        };
+        self.send(Message {
+            index,
+            entries: request.entries,
+            ..message(MessageType::MsgReadIndexResp, asker)
+        });
     }
 }

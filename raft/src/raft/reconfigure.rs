@@ -4,7 +4,7 @@ use varve_proto::raftpb::{ConfChange, ConfChangeV2, ConfState, Entry};
 
 use crate::confchange::{Change, Changer, ConfChangeExt, Mode, leave_joint_entry, mode};
 use crate::error::Error;
-use crate::message::NONE;
+use crate::ids::{Index, Term};
 use crate::raft::Raft;
 use crate::storage::Storage;
 
@@ -28,7 +28,7 @@ impl<S: Storage> Raft<S> {
                 )
             })
             .unzip();
-        self.become_follower(1, NONE);
+        self.become_follower(Term::new(1), None);
         // The entries come first, so that members are probed from behind them.
         let last = self.log.append(&mut entries);
         self.log.commit_to(last)?;
@@ -57,7 +57,7 @@ impl<S: Storage> Raft<S> {
         self.tracker.config = config;
         self.tracker.progress = progress;
         self.config.logger.info(format_args!(
-            "{:x} switched to configuration {}",
+            "{} switched to configuration {}",
             self.id, self.tracker.config
         ));
         let conf_state = self.tracker.conf_state();
@@ -71,7 +71,7 @@ impl<S: Storage> Raft<S> {
             .is_some_and(|own| !own.is_learner);
         if !is_voter {
             if self.config.step_down_on_removal {
-                self.become_follower(self.term, NONE);
+                self.become_follower(self.term, None);
             }
             return Ok(conf_state);
         }
@@ -85,17 +85,17 @@ impl<S: Storage> Raft<S> {
         }
         self.answer_confirmed_reads();
         if let Some(leader) = self.role.leader_mut()
-            && leader.transferee != NONE
-            && !self.tracker.config.voters.contains(leader.transferee)
+            && let Some(transferee) = leader.transferee
+            && !self.tracker.config.voters.contains(transferee)
         {
-            leader.transferee = NONE;
+            leader.transferee = None;
         }
         Ok(conf_state)
     }
 
     /// The application has applied everything up to `index`, the last part of it with this encoded
     /// size.
-    pub(super) fn applied_to(&mut self, index: u64, size: u64) -> Result<(), Error> {
+    pub(super) fn applied_to(&mut self, index: Index, size: u64) -> Result<(), Error> {
         let applied = index.max(self.log.applied());
         self.log.applied_to(applied, size)?;
         let leave = self.tracker.config.auto_leave

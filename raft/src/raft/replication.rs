@@ -2,29 +2,34 @@
 
 use varve_proto::raftpb::{Message, MessageType};
 
-use crate::entry::{EntryId, payload_size_of};
+use crate::entry::EntryId;
 use crate::error::Error;
-use crate::message::message;
+use crate::ids::{Index, NodeId, Term};
+use crate::message::{Fields as _, message};
 use crate::raft::Raft;
 use crate::storage::{Storage, StorageError};
-use crate::tracker::ProgressState;
+use crate::tracker::{ProgressState, Refusal};
 
 impl<S: Storage> Raft<S> {
     /// Sends an append to a member, with whatever entries it lacks, or none.
-    pub(super) fn send_append(&mut self, to: u64) -> Result<(), Error> {
+    pub(super) fn send_append(&mut self, to: NodeId) -> Result<(), Error> {
         self.maybe_send_append(to, true).map(drop)
     }
 
     /// Sends an append, or the snapshot that must come before one. An append without entries, which
     /// only tells the commit index, goes only if `even_empty`. Returns whether something was sent.
-    pub(super) fn maybe_send_append(&mut self, to: u64, even_empty: bool) -> Result<bool, Error> {
+    pub(super) fn maybe_send_append(
+        &mut self,
+        to: NodeId,
+        even_empty: bool,
+    ) -> Result<bool, Error> {
         let Some(progress) = self.tracker.progress.get(to) else {
             return Ok(false);
         };
         if progress.is_paused() {
             return Ok(false);
         }
-        let previous = progress.next - 1;
+        let previous = progress.next.before();
         let log_term = match self.log.term(previous) {
             Ok(term) => term,
             Err(StorageError::Compacted | StorageError::Unavailable) => {
@@ -56,26 +61,25 @@ impl<S: Storage> Raft<S> {
         if entries.is_empty() && !even_empty {
             return Ok(false);
         }
-        let (count, bytes) = (entries.len() as u64, payload_size_of(&entries));
         let commit = self.log.committed();
-        self.send(Message {
-            index: previous,
-            log_term,
-            entries,
-            commit,
-            ..message(MessageType::MsgApp, to)
-        });
         if let Some(progress) = self.tracker.progress.get_mut(to) {
-            progress.sent_entries(count, bytes);
+            progress.sent_entries(&entries);
             progress.record_sent_commit(commit);
         }
+        self.send(Message {
+            index: previous.get(),
+            log_term: log_term.get(),
+            entries,
+            commit: commit.get(),
+            ..message(MessageType::MsgApp, to)
+        });
         Ok(true)
     }
 
     /// Calls `each` for every other member, in order of ids.
     fn for_each_peer(
         &mut self,
-        mut each: impl FnMut(&mut Self, u64) -> Result<(), Error>,
+        mut each: impl FnMut(&mut Self, NodeId) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut position = 0;
         while let Some(id) = self.tracker.progress.id_at(position) {
@@ -118,7 +122,7 @@ impl<S: Storage> Raft<S> {
             progress.record_sent_commit(commit);
             let heartbeat = message(MessageType::MsgHeartbeat, id);
             self.send(Message {
-                commit,
+                commit: commit.get(),
                 context: context.clone(),
                 ..heartbeat
             });
@@ -127,14 +131,18 @@ impl<S: Storage> Raft<S> {
 
     /// Commits what a quorum has, if it ends in an entry of this term. Returns whether that was news.
     pub(super) fn maybe_commit(&mut self) -> Result<bool, Error> {
+        // Without voters everything would count as acknowledged.
+        let Some(index) = self.tracker.committed() else {
+            return Ok(false);
+        };
         let id = EntryId {
             term: self.term,
-            index: self.tracker.committed(),
+            index,
         };
         #[cfg(feature = "seeded-bugs")]
         let id = if self.config.makes(crate::SeededBug::CommitOldTermByCounting) {
             EntryId {
-                term: self.log.known_term(id.index)?.unwrap_or(0),
+                term: self.log.known_term(id.index)?.unwrap_or_default(),
                 ..id
             }
         } else {
@@ -147,45 +155,48 @@ impl<S: Storage> Raft<S> {
         Ok(advanced)
     }
 
-    pub(super) fn handle_append_refusal(&mut self, m: &Message) -> Result<(), Error> {
+    pub(super) fn handle_append_refusal(&mut self, from: NodeId, m: &Message) -> Result<(), Error> {
         self.config.logger.debug(format_args!(
-            "{:x} received MsgAppResp(rejected, hint: (index {}, term {})) from {:x} for index {}",
-            self.id, m.reject_hint, m.log_term, m.from, m.index
+            "{} received MsgAppResp(rejected, hint: (index {}, term {})) from {from} for index {}",
+            self.id, m.reject_hint, m.log_term, m.index
         ));
         // The follower says which term it has at the hint. Where this log has a later term, the logs
         // cannot match: skip all of that. Peers before etcd 3.5 do not tell the term.
-        let hint = if m.log_term > 0 {
-            self.log
-                .find_conflict_by_term(m.reject_hint, m.log_term)?
-                .index
-        } else {
-            m.reject_hint
+        let told = EntryId {
+            index: Index::new(m.reject_hint),
+            ..m.entry_id()
         };
-        let Some(progress) = self.tracker.progress.get_mut(m.from) else {
+        let hint = if told.term > Term::ZERO {
+            self.log.find_conflict_by_term(told)?.index
+        } else {
+            told.index
+        };
+        let Some(progress) = self.tracker.progress.get_mut(from) else {
             return Ok(());
         };
-        if progress.maybe_decrease_to(m.index, hint) {
+        let rejected = m.at();
+        if progress.maybe_decrease_to(Refusal { rejected, hint }) {
             self.config.logger.debug(format_args!(
-                "{:x} decreased progress of {:x} to [{progress}]",
-                self.id, m.from
+                "{} decreased progress of {from} to [{progress}]",
+                self.id
             ));
             if progress.state == ProgressState::Replicate {
                 progress.become_probe();
             }
-            self.send_append(m.from)?;
+            self.send_append(from)?;
         }
         Ok(())
     }
 
-    pub(super) fn handle_append_ack(&mut self, m: &Message) -> Result<(), Error> {
-        let from = m.from;
+    pub(super) fn handle_append_ack(&mut self, from: NodeId, m: &Message) -> Result<(), Error> {
         let last = self.log.last_index();
-        if m.index > last {
+        let acknowledged = m.at();
+        if acknowledged > last {
             // It would count towards the commit of entries this leader has yet to write.
             let what = "acknowledges entries this leader does not have";
             return Err(Error::Malformed {
                 kind: m.r#type,
-                from,
+                from: m.from,
                 what,
             });
         }
@@ -193,24 +204,26 @@ impl<S: Storage> Raft<S> {
             return Ok(());
         };
         // An acknowledgement of what is known already is news to a leader that was probing.
-        let ends_probe = progress.matched == m.index && progress.state == ProgressState::Probe;
-        if !progress.maybe_update(m.index) && !ends_probe {
+        let ends_probe = progress.matched == acknowledged && progress.state == ProgressState::Probe;
+        if !progress.maybe_update(acknowledged) && !ends_probe {
             return Ok(());
         }
         match progress.state {
             ProgressState::Probe => progress.become_replicate(),
-            ProgressState::Snapshot { .. } if progress.matched + 1 >= self.log.first_index()? => {
+            ProgressState::Snapshot { .. }
+                if progress.matched.next() >= self.log.first_index()? =>
+            {
                 // Whatever snapshot it was that the follower got, the log continues it.
                 self.config.logger.debug(format_args!(
-                    "{:x} recovered from needing snapshot, resumed sending replication messages to \
-                     {from:x} [{progress}]",
+                    "{} recovered from needing snapshot, resumed sending replication messages to \
+                     {from} [{progress}]",
                     self.id
                 ));
                 progress.become_probe();
                 progress.become_replicate();
             }
             ProgressState::Snapshot { .. } => {}
-            ProgressState::Replicate => progress.inflights.free_to(m.index),
+            ProgressState::Replicate => progress.inflights.free_to(acknowledged),
         }
         let matched = progress.matched;
 
@@ -224,10 +237,10 @@ impl<S: Storage> Raft<S> {
             // The window has room again, perhaps for several messages.
             while self.maybe_send_append(from, false)? {}
         }
-        let transferee = self.role.leader().map(|leader| leader.transferee);
+        let transferee = self.role.leader().and_then(|leader| leader.transferee);
         if transferee == Some(from) && matched == last {
             self.config.logger.info(format_args!(
-                "{:x} sent MsgTimeoutNow to {from:x} after received MsgAppResp",
+                "{} sent MsgTimeoutNow to {from} after received MsgAppResp",
                 self.id
             ));
             self.send(message(MessageType::MsgTimeoutNow, from));
@@ -235,7 +248,7 @@ impl<S: Storage> Raft<S> {
         Ok(())
     }
 
-    fn may_need_commit(&self, id: u64) -> bool {
+    fn may_need_commit(&self, id: NodeId) -> bool {
         let committed = self.log.committed();
         self.tracker
             .progress

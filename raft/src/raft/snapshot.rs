@@ -5,14 +5,15 @@ use varve_proto::raftpb::{Message, MessageType, Snapshot};
 use crate::confchange::Changer;
 use crate::describe::describe_conf_state;
 use crate::error::Error;
-use crate::message::{NONE, is_empty_snapshot, is_member, message, snapshot_id};
+use crate::ids::NodeId;
+use crate::message::{Fields as _, is_empty_snapshot, is_member, message, snapshot_id};
 use crate::raft::Raft;
 use crate::role::Role;
 use crate::storage::{Storage, StorageError};
 
 impl<S: Storage> Raft<S> {
     /// Sends the latest snapshot to a member that needs compacted entries. Returns whether it did.
-    pub(super) fn maybe_send_snapshot(&mut self, to: u64) -> Result<bool, Error> {
+    pub(super) fn maybe_send_snapshot(&mut self, to: NodeId) -> Result<bool, Error> {
         let first = self.log.first_index()?;
         let Some(progress) = self.tracker.progress.get_mut(to) else {
             return Ok(false);
@@ -21,7 +22,7 @@ impl<S: Storage> Raft<S> {
         // Who does not answer would not take it, and making it costs.
         if !progress.recent_active {
             logger.debug(format_args!(
-                "ignore sending snapshot to {to:x} since it is not recently active"
+                "ignore sending snapshot to {to} since it is not recently active"
             ));
             return Ok(false);
         }
@@ -29,7 +30,7 @@ impl<S: Storage> Raft<S> {
             Ok(snapshot) => snapshot,
             Err(StorageError::SnapshotTemporarilyUnavailable) => {
                 logger.debug(format_args!(
-                    "{:x} failed to send snapshot to {to:x} because snapshot is temporarily \
+                    "{} failed to send snapshot to {to} because snapshot is temporarily \
                      unavailable",
                     self.id
                 ));
@@ -39,7 +40,7 @@ impl<S: Storage> Raft<S> {
         };
         if is_empty_snapshot(&snapshot) {
             logger.error(format_args!(
-                "{:x} cannot send a snapshot to {to:x}: entries from {} on are gone, and storage has \
+                "{} cannot send a snapshot to {to}: entries from {} on are gone, and storage has \
                  an empty snapshot",
                 self.id, progress.next
             ));
@@ -47,7 +48,7 @@ impl<S: Storage> Raft<S> {
         }
         let id = snapshot_id(&snapshot);
         logger.debug(format_args!(
-            "{:x} [firstindex: {first}, commit: {}] sent snapshot[index: {}, term: {}] to {to:x} \
+            "{} [firstindex: {first}, commit: {}] sent snapshot[index: {}, term: {}] to {to} \
              [{progress}]",
             self.id,
             self.log.committed(),
@@ -56,7 +57,7 @@ impl<S: Storage> Raft<S> {
         ));
         progress.become_snapshot(id.index);
         logger.debug(format_args!(
-            "{:x} paused sending replication messages to {to:x} [{progress}]",
+            "{} paused sending replication messages to {to} [{progress}]",
             self.id
         ));
         self.send(Message {
@@ -69,6 +70,9 @@ impl<S: Storage> Raft<S> {
     /// Takes over a snapshot, or says why that is not needed: the answer tells either way how far the
     /// log reaches.
     pub(super) fn handle_snapshot(&mut self, m: &mut Message) -> Result<(), Error> {
+        let Some(from) = m.sender() else {
+            return Ok(());
+        };
         let snapshot = m.snapshot.take().unwrap_or_default();
         let id = snapshot_id(&snapshot);
         let restored = self.restore(snapshot)?;
@@ -78,15 +82,15 @@ impl<S: Storage> Raft<S> {
             ("ignored", self.log.committed())
         };
         self.config.logger.info(format_args!(
-            "{:x} [commit: {}] {outcome} snapshot [index: {}, term: {}]",
+            "{} [commit: {}] {outcome} snapshot [index: {}, term: {}]",
             self.id,
             self.log.committed(),
             id.index,
             id.term
         ));
         self.send(Message {
-            index,
-            ..message(MessageType::MsgAppResp, m.from)
+            index: index.get(),
+            ..message(MessageType::MsgAppResp, from)
         });
         Ok(())
     }
@@ -103,16 +107,17 @@ impl<S: Storage> Raft<S> {
         if !matches!(self.role, Role::Follower { .. }) {
             // Callers see to that; going on would put a leader into a log it did not lead to.
             self.config.logger.warn(format_args!(
-                "{:x} attempted to restore snapshot as leader; should never happen",
+                "{} attempted to restore snapshot as leader; should never happen",
                 self.id
             ));
-            self.become_follower(self.term + 1, NONE);
+            let next = self.term.next().expect("terms do not run out");
+            self.become_follower(next, None);
             return Ok(false);
         }
         let conf_state = &snapshot.metadata.conf_state;
         if !is_member(conf_state, self.id) {
             self.config.logger.warn(format_args!(
-                "{:x} attempted to restore snapshot but it is not in the ConfState {}; should never \
+                "{} attempted to restore snapshot but it is not in the ConfState {}; should never \
                  happen",
                 self.id,
                 describe_conf_state(conf_state)
@@ -122,7 +127,7 @@ impl<S: Storage> Raft<S> {
         if self.log.matches(id)? {
             let last = self.log.last_id()?;
             self.config.logger.info(format_args!(
-                "{:x} [commit: {}, lastindex: {}, lastterm: {}] fast-forwarded commit to snapshot \
+                "{} [commit: {}, lastindex: {}, lastterm: {}] fast-forwarded commit to snapshot \
                  [index: {}, term: {}]",
                 self.id,
                 self.log.committed(),
@@ -147,7 +152,7 @@ impl<S: Storage> Raft<S> {
         self.switch_to(change)?;
         let last = self.log.last_id()?;
         self.config.logger.info(format_args!(
-            "{:x} [commit: {}, lastindex: {}, lastterm: {}] restored snapshot [index: {}, term: {}]",
+            "{} [commit: {}, lastindex: {}, lastterm: {}] restored snapshot [index: {}, term: {}]",
             self.id,
             self.log.committed(),
             last.index,

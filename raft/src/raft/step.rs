@@ -1,10 +1,11 @@
 //! The front door: a message's term against the node's, then dispatch by role.
 
-use varve_proto::raftpb::{Message, MessageType};
+use varve_proto::raftpb::{Entry, Message, MessageType};
 
-use crate::entry::{EntryId, encoded_size_of, payload_size_of};
+use crate::entry::{encoded_size_of, payload_size_of};
 use crate::error::Error;
-use crate::message::{NONE, kind_of, message, snapshot_id, snapshot_of};
+use crate::ids::{Index, Term};
+use crate::message::{Fields as _, kind_of, message, snapshot_id, snapshot_of};
 use crate::raft::Raft;
 use crate::role::Role;
 use crate::storage::Storage;
@@ -15,6 +16,27 @@ enum Relevance {
     Current,
     /// It was dealt with, or is of no interest.
     Done,
+}
+
+/// Entries that the application was given, and has applied.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AppliedEntries {
+    pub(crate) last: Index,
+    /// Encoded bytes.
+    pub(crate) size: u64,
+    /// Payload bytes.
+    pub(crate) payload: u64,
+}
+
+impl AppliedEntries {
+    /// These, of which `last` is the last one.
+    pub(crate) fn of(last: &Entry, entries: &[Entry]) -> Self {
+        Self {
+            last: Index::new(last.index),
+            size: encoded_size_of(entries),
+            payload: payload_size_of(entries),
+        }
+    }
 }
 
 impl<S: Storage> Raft<S> {
@@ -35,19 +57,12 @@ impl<S: Storage> Raft<S> {
             T::MsgHup => self.campaign(),
             T::MsgStorageAppendResp => {
                 if m.index != 0 {
-                    self.log.stable_to(EntryId {
-                        term: m.log_term,
-                        index: m.index,
-                    });
+                    self.log.stable_to(m.entry_id());
                 }
                 self.snapshot_applied(m)
             }
             T::MsgStorageApplyResp => match m.entries.last() {
-                Some(last) => self.entries_applied(
-                    last.index,
-                    encoded_size_of(&m.entries),
-                    payload_size_of(&m.entries),
-                ),
+                Some(last) => self.entries_applied(AppliedEntries::of(last, &m.entries)),
                 None => Ok(()),
             },
             T::MsgVote | T::MsgPreVote => self.handle_vote_request(m, kind),
@@ -59,15 +74,10 @@ impl<S: Storage> Raft<S> {
         }
     }
 
-    /// The application has applied entries up to `index`, of this encoded and payload size.
-    pub(crate) fn entries_applied(
-        &mut self,
-        index: u64,
-        size: u64,
-        payload: u64,
-    ) -> Result<(), Error> {
-        self.applied_to(index, size)?;
-        self.reduce_uncommitted(payload);
+    /// The application has applied these entries.
+    pub(crate) fn entries_applied(&mut self, applied: AppliedEntries) -> Result<(), Error> {
+        self.applied_to(applied.last, applied.size)?;
+        self.reduce_uncommitted(applied.payload);
         Ok(())
     }
 
@@ -76,11 +86,12 @@ impl<S: Storage> Raft<S> {
         m: &Message,
         kind: Option<MessageType>,
     ) -> Result<Relevance, Error> {
-        if m.term == 0 || m.term == self.term {
+        let term = m.in_term();
+        if term == Term::ZERO || term == self.term {
             // Zero: local, or meant for a leader of any term.
             return Ok(Relevance::Current);
         }
-        if m.term > self.term {
+        if term > self.term {
             self.meet_higher_term(m, kind)
         } else {
             self.answer_lower_term(m, kind)?;
@@ -107,7 +118,7 @@ impl<S: Storage> Raft<S> {
             Some(T::MsgPreVoteResp) if !m.reject => {}
             _ => {
                 self.config.logger.info(format_args!(
-                    "{:x} [term: {}] received a {} message with higher term from {:x} [term: {}]",
+                    "{} [term: {}] received a {} message with higher term from {:x} [term: {}]",
                     self.id,
                     self.term,
                     crate::describe::describe_message_type(m.r#type),
@@ -115,10 +126,10 @@ impl<S: Storage> Raft<S> {
                     m.term
                 ));
                 let leader = match kind {
-                    Some(T::MsgApp | T::MsgHeartbeat | T::MsgSnap) => m.from,
-                    _ => NONE,
+                    Some(T::MsgApp | T::MsgHeartbeat | T::MsgSnap) => m.sender(),
+                    _ => None,
                 };
-                self.become_follower(m.term, leader);
+                self.become_follower(m.in_term(), leader);
             }
         }
         Ok(Relevance::Current)
@@ -134,7 +145,9 @@ impl<S: Storage> Raft<S> {
             Some(T::MsgHeartbeat | T::MsgApp)
                 if self.config.check_quorum || self.config.pre_vote =>
             {
-                self.send(message(T::MsgAppResp, m.from));
+                if let Some(from) = m.sender() {
+                    self.send(message(T::MsgAppResp, from));
+                }
             }
             Some(T::MsgPreVote) => self.reject_old_pre_vote(m)?,
             Some(T::MsgStorageAppendResp) => {
@@ -142,7 +155,7 @@ impl<S: Storage> Raft<S> {
                     // A later term may have begun to overwrite these entries (the ABA case in
                     // `ready`); another answer in this term will vouch for them.
                     self.config.logger.info(format_args!(
-                        "{:x} [term: {}] ignored entry appends from a {} message with lower term \
+                        "{} [term: {}] ignored entry appends from a {} message with lower term \
                          [term: {}]",
                         self.id,
                         self.term,
@@ -154,7 +167,7 @@ impl<S: Storage> Raft<S> {
                 self.snapshot_applied(m)?;
             }
             _ => self.config.logger.info(format_args!(
-                "{:x} [term: {}] ignored a {} message with lower term from {:x} [term: {}]",
+                "{} [term: {}] ignored a {} message with lower term from {:x} [term: {}]",
                 self.id,
                 self.term,
                 crate::describe::describe_message_type(m.r#type),

@@ -1,7 +1,6 @@
 //! Time: elections when a leader is missed, heartbeats and quorum checks when leading.
 
 use crate::error::Error;
-use crate::message::NONE;
 use crate::raft::Raft;
 use crate::storage::Storage;
 
@@ -31,7 +30,7 @@ impl<S: Storage> Raft<S> {
             }
             // A transfer that took this long will not succeed: take proposals again.
             if let Some(leader) = self.role.leader_mut() {
-                leader.transferee = NONE;
+                leader.transferee = None;
             }
         }
         let heartbeat_tick = self.config.heartbeat_tick;
@@ -48,10 +47,10 @@ impl<S: Storage> Raft<S> {
     fn check_quorum(&mut self) {
         if !self.tracker.quorum_active() {
             self.config.logger.warn(format_args!(
-                "{:x} stepped down to follower since quorum is not active",
+                "{} stepped down to follower since quorum is not active",
                 self.id
             ));
-            self.become_follower(self.term, NONE);
+            self.become_follower(self.term, None);
         }
         let id = self.id;
         for (member, progress) in self.tracker.progress.iter_mut() {

@@ -3,14 +3,15 @@
 use varve_proto::raftpb::MessageType;
 
 use crate::error::Error;
-use crate::message::{NONE, message};
+use crate::ids::NodeId;
+use crate::message::message;
 use crate::raft::Raft;
 use crate::storage::Storage;
 
 impl<S: Storage> Raft<S> {
     /// Brings `transferee` up to date, then tells it to campaign. Until it does, or an election timeout
     /// has passed, no proposals are taken.
-    pub(super) fn handle_transfer(&mut self, transferee: u64) -> Result<(), Error> {
+    pub(super) fn handle_transfer(&mut self, transferee: NodeId) -> Result<(), Error> {
         let (id, term) = (self.id, self.term);
         let logger = &self.config.logger;
         let Some(progress) = self.tracker.progress.get(transferee) else {
@@ -21,40 +22,38 @@ impl<S: Storage> Raft<S> {
         };
         if progress.is_learner {
             logger.debug(format_args!(
-                "{id:x} is learner. Ignored transferring leadership"
+                "{id} is learner. Ignored transferring leadership"
             ));
             return Ok(());
         }
-        let previous = leader.transferee;
-        if previous == transferee {
+        if leader.transferee == Some(transferee) {
             logger.info(format_args!(
-                "{id:x} [term {term}] transfer leadership to {transferee:x} is in progress, ignores \
-                 request to same node {transferee:x}"
+                "{id} [term {term}] transfer leadership to {transferee} is in progress, ignores \
+                 request to same node {transferee}"
             ));
             return Ok(());
         }
-        if previous != NONE {
-            leader.transferee = NONE;
+        if let Some(previous) = leader.transferee.take() {
             logger.info(format_args!(
-                "{id:x} [term {term}] abort previous transferring leadership to {previous:x}"
+                "{id} [term {term}] abort previous transferring leadership to {previous}"
             ));
         }
         if transferee == id {
             logger.debug(format_args!(
-                "{id:x} is already leader. Ignored transferring leadership to self"
+                "{id} is already leader. Ignored transferring leadership to self"
             ));
             return Ok(());
         }
         logger.info(format_args!(
-            "{id:x} [term {term}] starts to transfer leadership to {transferee:x}"
+            "{id} [term {term}] starts to transfer leadership to {transferee}"
         ));
         // The transfer has one election timeout from now.
         self.election_elapsed = 0;
-        leader.transferee = transferee;
+        leader.transferee = Some(transferee);
         if progress.matched == self.log.last_index() {
             self.send(message(MessageType::MsgTimeoutNow, transferee));
             self.config.logger.info(format_args!(
-                "{id:x} sends MsgTimeoutNow to {transferee:x} immediately as {transferee:x} already \
+                "{id} sends MsgTimeoutNow to {transferee} immediately as {transferee} already \
                  has up-to-date log"
             ));
             Ok(())

@@ -2,25 +2,30 @@ use proptest::prelude::*;
 use varve_proto::raftpb::Message;
 
 use super::ReadQueue;
+use crate::ids::{Index, NodeId};
 use crate::quorum::JointConfig;
+
+fn node(id: u64) -> NodeId {
+    NodeId::new(id).unwrap()
+}
 
 fn voters(ids: &[u64]) -> JointConfig {
     JointConfig {
-        incoming: ids.iter().copied().collect(),
+        incoming: ids.iter().map(|id| node(*id)).collect(),
         ..JointConfig::default()
     }
 }
 
 fn push(queue: &mut ReadQueue, index: u64) {
-    queue.push(index, Message::default());
-    queue.acknowledge_all(1);
+    queue.push(Index::new(index), Message::default());
+    queue.acknowledge_all(node(1));
 }
 
 fn confirmed(queue: &mut ReadQueue) -> Vec<u64> {
     queue
         .take_confirmed(&voters(&[1, 2, 3]))
         .iter()
-        .map(|read| read.index)
+        .map(|read| read.index.get())
         .collect()
 }
 
@@ -33,12 +38,12 @@ fn an_echo_confirms_what_had_arrived_when_its_heartbeat_left() {
     let early = queue.heartbeat_context().unwrap();
     push(&mut queue, 12);
     assert_eq!(confirmed(&mut queue), [0; 0]);
-    queue.echoed(2, &early);
+    queue.echoed(node(2), &early);
     assert_eq!(confirmed(&mut queue), [10, 11]);
-    queue.echoed(3, &early);
+    queue.echoed(node(3), &early);
     assert_eq!(confirmed(&mut queue), [0; 0]);
     let late = queue.heartbeat_context().unwrap();
-    queue.echoed(3, &late);
+    queue.echoed(node(3), &late);
     assert_eq!(confirmed(&mut queue), [12]);
     assert_eq!(queue.heartbeat_context(), None);
 }
@@ -54,11 +59,11 @@ fn echoes_are_read_defensively() {
         &[0xff; 8],
         &2_u64.to_le_bytes(),
     ] {
-        queue.echoed(2, context);
-        queue.echoed(3, context);
+        queue.echoed(node(2), context);
+        queue.echoed(node(3), context);
         assert_eq!(confirmed(&mut queue), [0; 0], "{context:?}");
     }
-    queue.echoed(2, &1_u64.to_le_bytes());
+    queue.echoed(node(2), &1_u64.to_le_bytes());
     assert_eq!(confirmed(&mut queue), [10]);
 }
 
@@ -97,7 +102,7 @@ proptest! {
                 _ => {
                     let at = usize::try_from(member).unwrap() * 7 % under_way.len().max(1);
                     if let Some((member, context, when)) = under_way.get(at).cloned() {
-                        queue.echoed(member, &context);
+                        queue.echoed(node(member), &context);
                         let at = usize::try_from(member).unwrap();
                         heard[at] = heard[at].max(when);
                     }

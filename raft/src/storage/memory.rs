@@ -1,5 +1,6 @@
 //! A log in memory: for tests, examples and simulations.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -7,6 +8,7 @@ use varve_proto::raftpb::{ConfState, Entry, HardState, Snapshot};
 
 use super::{Storage, StorageError, StorageResult};
 use crate::entry::{EntryId, prefix_within};
+use crate::ids::{Index, Term};
 use crate::message::snapshot_id;
 
 #[derive(Debug, Default)]
@@ -20,17 +22,17 @@ struct Log {
 }
 
 impl Log {
-    fn last_index(&self) -> u64 {
-        self.base.index + self.entries.len() as u64
+    fn last_index(&self) -> Index {
+        self.base.index.plus(self.entries.len() as u64)
     }
 
     /// Position of an index in `entries`, if it is behind the base.
-    fn position(&self, index: u64) -> Option<usize> {
-        let offset = index.checked_sub(self.base.index)?.checked_sub(1)?;
+    fn position(&self, index: Index) -> Option<usize> {
+        let offset = index.since(self.base.index)?.checked_sub(1)?;
         usize::try_from(offset).ok()
     }
 
-    fn term(&self, index: u64) -> StorageResult<u64> {
+    fn term(&self, index: Index) -> StorageResult<Term> {
         if index < self.base.index {
             return Err(StorageError::Compacted);
         }
@@ -39,7 +41,7 @@ impl Log {
             Some(at) => self
                 .entries
                 .get(at)
-                .map(|e| e.term)
+                .map(|e| Term::new(e.term))
                 .ok_or(StorageError::Unavailable),
         }
     }
@@ -88,16 +90,16 @@ impl MemoryStorage {
         let base = log.base.index;
         let skip = entries
             .iter()
-            .take_while(|entry| entry.index <= base)
+            .take_while(|entry| Index::new(entry.index) <= base)
             .count();
         let entries = &entries[skip..];
         let Some(first) = entries.first() else {
             return Ok(());
         };
-        let at = log.position(first.index).unwrap_or(0);
+        let at = log.position(Index::new(first.index)).unwrap_or(0);
         if at > log.entries.len() {
             return Err(StorageError::Gap {
-                last: log.last_index(),
+                last: log.last_index().get(),
                 first: first.index,
             });
         }
@@ -115,7 +117,7 @@ impl MemoryStorage {
         let present = snapshot_id(&log.snapshot).index;
         let id = snapshot_id(&snapshot);
         // Index zero is a snapshot that only carries the first configuration.
-        if present != 0 && present >= id.index {
+        if present != Index::ZERO && present >= id.index {
             return Err(StorageError::SnapOutOfDate);
         }
         log.snapshot = snapshot;
@@ -138,10 +140,10 @@ impl MemoryStorage {
         data: Bytes,
     ) -> StorageResult<Snapshot> {
         let mut log = self.log();
-        if index <= snapshot_id(&log.snapshot).index {
+        if Index::new(index) <= snapshot_id(&log.snapshot).index {
             return Err(StorageError::SnapOutOfDate);
         }
-        let term = log.term(index)?;
+        let term = log.term(Index::new(index))?.get();
         log.snapshot.metadata.index = index;
         log.snapshot.metadata.term = term;
         if let Some(conf_state) = conf_state {
@@ -158,7 +160,7 @@ impl MemoryStorage {
     /// is behind the log.
     pub fn compact(&self, index: u64) -> StorageResult<()> {
         let mut log = self.log();
-        let Some(at) = log.position(index) else {
+        let Some(at) = log.position(Index::new(index)) else {
             return Err(StorageError::Compacted);
         };
         let Some(base) = log.entries.get(at).map(EntryId::of) else {
@@ -176,24 +178,23 @@ impl Storage for MemoryStorage {
         Ok((log.hard_state, log.snapshot.metadata.conf_state.clone()))
     }
 
-    fn entries(&self, lo: u64, hi: u64, max_size: u64) -> StorageResult<Vec<Entry>> {
+    fn entries(&self, range: Range<u64>, max_size: u64) -> StorageResult<Vec<Entry>> {
         let mut out = Vec::new();
-        self.entries_into(lo, hi, max_size, &mut out)?;
+        self.entries_into(range, max_size, &mut out)?;
         Ok(out)
     }
 
     fn entries_into(
         &self,
-        lo: u64,
-        hi: u64,
+        range: Range<u64>,
         max_size: u64,
         out: &mut Vec<Entry>,
     ) -> StorageResult<()> {
         let log = self.log();
-        let Some(from) = log.position(lo) else {
+        let Some(from) = log.position(Index::new(range.start)) else {
             return Err(StorageError::Compacted);
         };
-        let Some(to) = log.position(hi) else {
+        let Some(to) = log.position(Index::new(range.end)) else {
             return Err(StorageError::Compacted);
         };
         let Some(range) = log.entries.get(from..to) else {
@@ -204,15 +205,15 @@ impl Storage for MemoryStorage {
     }
 
     fn term(&self, index: u64) -> StorageResult<u64> {
-        self.log().term(index)
+        self.log().term(Index::new(index)).map(Term::get)
     }
 
     fn last_index(&self) -> StorageResult<u64> {
-        Ok(self.log().last_index())
+        Ok(self.log().last_index().get())
     }
 
     fn first_index(&self) -> StorageResult<u64> {
-        Ok(self.log().base.index + 1)
+        Ok(self.log().base.index.next().get())
     }
 
     fn snapshot(&self) -> StorageResult<Snapshot> {

@@ -30,10 +30,10 @@ pub struct Configuration {
 impl Configuration {
     pub(crate) fn to_conf_state(&self) -> ConfState {
         ConfState {
-            voters: self.voters.incoming.ids().as_slice().to_vec(),
-            voters_outgoing: self.voters.outgoing.ids().as_slice().to_vec(),
-            learners: self.learners.as_slice().to_vec(),
-            learners_next: self.learners_next.as_slice().to_vec(),
+            voters: self.voters.incoming.ids().numbers(),
+            voters_outgoing: self.voters.outgoing.ids().numbers(),
+            learners: self.learners.numbers(),
+            learners_next: self.learners_next.numbers(),
             auto_leave: self.auto_leave,
         }
     }

@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 
+use crate::ids::Index;
+
 /// One append under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Inflight {
     /// Index of the last entry in the message.
-    index: u64,
+    index: Index,
     /// Payload bytes of its entries.
     bytes: u64,
 }
@@ -21,33 +23,39 @@ pub struct Inflights {
     window: VecDeque<Inflight>,
     /// Sum over `window`.
     bytes: u64,
-    max_messages: usize,
-    /// 0: unlimited.
-    max_bytes: u64,
+    limits: InflightLimits,
+}
+
+/// What a window admits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InflightLimits {
+    /// Messages.
+    pub messages: usize,
+    /// Payload bytes; 0: unlimited.
+    pub bytes: u64,
 }
 
 impl Inflights {
-    /// An empty window. `max_bytes` 0 means no limit in bytes.
-    pub fn new(max_messages: usize, max_bytes: u64) -> Self {
+    /// An empty window.
+    pub fn new(limits: InflightLimits) -> Self {
         // Grown on demand: most windows stay far below their limit.
         Self {
             window: VecDeque::new(),
             bytes: 0,
-            max_messages,
-            max_bytes,
+            limits,
         }
     }
 
     /// Admits a message. The caller has checked [`Inflights::is_full`]; `index` is not below that of
     /// the message before.
-    pub(crate) fn add(&mut self, index: u64, bytes: u64) {
+    pub(crate) fn add(&mut self, index: Index, bytes: u64) {
         assert!(!self.is_full(), "a message was sent through a full window");
         self.window.push_back(Inflight { index, bytes });
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
     /// Drops everything up to and including `index`: it was acknowledged.
-    pub(crate) fn free_to(&mut self, index: u64) {
+    pub(crate) fn free_to(&mut self, index: Index) {
         while let Some(oldest) = self.window.front()
             && oldest.index <= index
         {
@@ -64,8 +72,8 @@ impl Inflights {
 
     /// Whether no further message may be sent.
     pub fn is_full(&self) -> bool {
-        self.window.len() >= self.max_messages
-            || (self.max_bytes != 0 && self.bytes >= self.max_bytes)
+        self.window.len() >= self.limits.messages
+            || (self.limits.bytes != 0 && self.bytes >= self.limits.bytes)
     }
 
     /// How many messages are under way.

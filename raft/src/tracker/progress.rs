@@ -2,7 +2,11 @@
 
 use std::fmt;
 
+use varve_proto::raftpb::Entry;
+
 use super::Inflights;
+use crate::entry::payload_size_of;
+use crate::ids::Index;
 
 /// How the leader replicates to a follower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,7 +19,7 @@ pub enum ProgressState {
     /// The follower needs entries that are compacted away: nothing is sent until it has a snapshot.
     Snapshot {
         /// Index of the snapshot that was sent.
-        pending: u64,
+        pending: Index,
     },
 }
 
@@ -37,9 +41,9 @@ impl fmt::Display for ProgressState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// The member's log is known to equal the leader's up to here.
-    pub matched: u64,
+    pub matched: Index,
     /// Index of the first entry not sent yet; between `matched` and this, appends are under way.
-    pub next: u64,
+    pub next: Index,
     /// How to replicate.
     pub state: ProgressState,
     /// Whether the member was heard from since the last quorum check. Always true of the leader.
@@ -52,21 +56,30 @@ pub struct Progress {
     pub is_learner: bool,
     /// Highest commit index the member was told of, or is about to be. May fall back when messages
     /// turn out to be lost.
-    sent_commit: u64,
+    sent_commit: Index,
+}
+
+/// A member's answer to an append it could not take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refusal {
+    /// The entry the append followed, which the member does not have.
+    pub(crate) rejected: Index,
+    /// Where the logs may match.
+    pub(crate) hint: Index,
 }
 
 impl Progress {
     /// A member about whom nothing is known, to be probed from `next`.
-    pub(crate) fn new(next: u64, inflights: Inflights, is_learner: bool) -> Self {
+    pub(crate) fn new(next: Index, inflights: Inflights, is_learner: bool) -> Self {
         Self {
-            matched: 0,
+            matched: Index::ZERO,
             next,
             state: ProgressState::Probe,
             recent_active: false,
             paused: false,
             inflights,
             is_learner,
-            sent_commit: 0,
+            sent_commit: Index::ZERO,
         }
     }
 
@@ -81,48 +94,49 @@ impl Progress {
     pub(crate) fn become_probe(&mut self) {
         let snapshot = match self.state {
             ProgressState::Snapshot { pending } => pending,
-            ProgressState::Probe | ProgressState::Replicate => 0,
+            ProgressState::Probe | ProgressState::Replicate => Index::ZERO,
         };
         self.enter(ProgressState::Probe);
-        self.next = self.matched.max(snapshot) + 1;
-        self.sent_commit = self.sent_commit.min(self.next - 1);
+        self.next = self.matched.max(snapshot).next();
+        self.sent_commit = self.sent_commit.min(self.next.before());
     }
 
     /// Starts to pipeline, after what is known to match.
     pub(crate) fn become_replicate(&mut self) {
         self.enter(ProgressState::Replicate);
-        self.next = self.matched + 1;
+        self.next = self.matched.next();
     }
 
     /// Waits for a snapshot with this index to arrive.
-    pub(crate) fn become_snapshot(&mut self, index: u64) {
+    pub(crate) fn become_snapshot(&mut self, index: Index) {
         self.enter(ProgressState::Snapshot { pending: index });
-        self.next = index + 1;
+        self.next = index.next();
         self.sent_commit = index;
     }
 
     /// The snapshot did not arrive: probe as if it had never been sent.
     pub(crate) fn snapshot_failed(&mut self) {
         if let ProgressState::Snapshot { pending } = &mut self.state {
-            *pending = 0;
+            *pending = Index::ZERO;
         }
         self.become_probe();
     }
 
-    /// An append with this many entries, of so many payload bytes, leaves now.
-    pub(crate) fn sent_entries(&mut self, entries: u64, bytes: u64) {
+    /// An append with these entries leaves now.
+    pub(crate) fn sent_entries(&mut self, entries: &[Entry]) {
         match self.state {
             ProgressState::Replicate => {
-                if entries > 0 {
-                    self.next += entries;
-                    self.inflights.add(self.next - 1, bytes);
+                if !entries.is_empty() {
+                    self.next = self.next.plus(entries.len() as u64);
+                    self.inflights
+                        .add(self.next.before(), payload_size_of(entries));
                 }
                 // An append that fills the window, or leaves with the window already full, is a
                 // probe: the next one waits for a heartbeat response.
                 self.paused = self.inflights.is_full();
             }
             ProgressState::Probe => {
-                if entries > 0 {
+                if !entries.is_empty() {
                     self.paused = true;
                 }
             }
@@ -134,43 +148,46 @@ impl Progress {
 
     /// Whether telling the member of `commit` can move its commit index. It can move up to `next - 1`,
     /// so once that was sent there is nothing to gain.
-    pub(crate) fn can_bump_commit(&self, commit: u64) -> bool {
-        commit > self.sent_commit && self.sent_commit < self.next - 1
+    pub(crate) fn can_bump_commit(&self, commit: Index) -> bool {
+        commit > self.sent_commit && self.sent_commit < self.next.before()
     }
 
     /// The member is being told of this commit index.
-    pub(crate) fn record_sent_commit(&mut self, commit: u64) {
+    pub(crate) fn record_sent_commit(&mut self, commit: Index) {
         self.sent_commit = commit;
     }
 
     /// The member acknowledged `index`. False if that was known already.
-    pub(crate) fn maybe_update(&mut self, index: u64) -> bool {
+    pub(crate) fn maybe_update(&mut self, index: Index) -> bool {
         if index <= self.matched {
             return false;
         }
         self.matched = index;
-        self.next = self.next.max(index + 1);
+        self.next = self.next.max(index.next());
         self.paused = false;
         true
     }
 
-    /// The member refused an append that followed `rejected`, and suggests that the logs may match at
-    /// `hint`. False if the refusal is out of date.
-    pub(crate) fn maybe_decrease_to(&mut self, rejected: u64, hint: u64) -> bool {
+    /// The member refused an append. False if the refusal is out of date.
+    pub(crate) fn maybe_decrease_to(&mut self, Refusal { rejected, hint }: Refusal) -> bool {
         if self.state == ProgressState::Replicate {
             if rejected <= self.matched {
                 return false;
             }
-            self.next = self.matched + 1;
-            self.sent_commit = self.sent_commit.min(self.next - 1);
+            self.next = self.matched.next();
+            self.sent_commit = self.sent_commit.min(self.next.before());
             return true;
         }
         // While probing one append is out at a time, and it followed next - 1.
-        if self.next - 1 != rejected {
+        if self.next.before() != rejected {
             return false;
         }
-        self.next = rejected.min(hint.saturating_add(1)).max(self.matched + 1);
-        self.sent_commit = self.sent_commit.min(self.next - 1);
+        let mut next = rejected;
+        if hint < rejected {
+            next = hint.next();
+        }
+        self.next = next.max(self.matched.next());
+        self.sent_commit = self.sent_commit.min(self.next.before());
         self.paused = false;
         true
     }
@@ -199,7 +216,7 @@ impl fmt::Display for Progress {
             f.write_str(" paused")?;
         }
         if let ProgressState::Snapshot { pending } = self.state
-            && pending > 0
+            && pending > Index::ZERO
         {
             write!(f, " pendingSnap={pending}")?;
         }

@@ -6,7 +6,7 @@ use varve_proto::raftpb::{
 };
 use varve_raft::{Error, StateRole, Storage as _};
 
-use crate::network::{Network, bytes, message, plain};
+use crate::network::{Network, bytes, message, node, plain};
 
 /// A protobuf field with a varint.
 fn varint(field: u8, value: u64) -> Vec<u8> {
@@ -102,7 +102,12 @@ fn an_empty_snapshot_in_any_message_is_none() {
         network.settle();
         assert_eq!(network.status(2).commit, 1, "{kind:?}");
         assert!(
-            network.members[&2].raw.status().config.voters.contains(3),
+            network.members[&2]
+                .raw
+                .status()
+                .config
+                .voters
+                .contains(node(3)),
             "{kind:?}"
         );
     }

@@ -1,20 +1,23 @@
 //! The configuration change corpus: which changes are possible, and where they lead.
 
-use varve_raft::{Changer, ConfChangeError, Tracker, parse_conf_changes};
+use varve_raft::{Changer, ConfChangeError, Index, InflightLimits, Tracker, parse_conf_changes};
 
 use crate::datadriven::{corpus, run_file};
 
 #[test]
 fn configurations_change_as_in_the_corpus() {
     for file in corpus("confchange").unwrap_or_default() {
-        let mut tracker = Tracker::new(10, 0);
-        let mut last_index = 0;
+        let mut tracker = Tracker::new(InflightLimits {
+            messages: 10,
+            bytes: 0,
+        });
+        let mut last_index = Index::ZERO;
         run_file(&file, false, |case| {
             let changer = Changer {
                 tracker: &tracker,
                 last_index,
             };
-            last_index += 1;
+            last_index = last_index.next();
             let changes = match parse_conf_changes(&case.input) {
                 Ok(changes) => changes,
                 Err(error) => return error,

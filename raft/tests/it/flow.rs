@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use varve_proto::raftpb::{ConfState, Message, MessageType, Snapshot};
 use varve_raft::{
-    Config, Error, MemoryStorage, ProgressState, SnapshotStatus, StateRole, Storage as _,
+    Config, Error, Index, MemoryStorage, ProgressState, SnapshotStatus, StateRole, Storage as _,
 };
 
-use crate::network::{Network, bytes, message, plain};
+use crate::network::{Network, bytes, message, node, plain};
 
 fn appends(messages: &[Message], to: u64) -> Vec<&Message> {
     let is_append = |m: &&Message| m.r#type() == MessageType::MsgApp && m.to == to;
@@ -18,7 +18,7 @@ fn progress(network: &Network, of: u64) -> varve_raft::Progress {
         .raw
         .status()
         .progress
-        .get(of)
+        .get(node(of))
         .unwrap()
         .clone()
 }
@@ -319,7 +319,9 @@ fn a_follower_behind_the_log_gets_a_snapshot_and_nothing_else_meanwhile() {
     assert_eq!(snapshots[0].snapshot.as_ref().unwrap().metadata.index, 9);
     assert_eq!(
         progress(&network, 2).state,
-        ProgressState::Snapshot { pending: 9 }
+        ProgressState::Snapshot {
+            pending: Index::new(9)
+        }
     );
     network.lost.clear();
     network.raw(1).propose(bytes("y")).unwrap();
@@ -356,7 +358,7 @@ fn a_snapshot_reported_as_lost_is_sent_again_after_a_heartbeat() {
     let after = progress(&network, 2);
     assert_eq!(
         (after.state, after.next, after.is_paused()),
-        (ProgressState::Probe, 1 + after.matched, true)
+        (ProgressState::Probe, after.matched.next(), true)
     );
     network.settle();
     assert_eq!(network.lost, []);
@@ -376,7 +378,7 @@ fn a_snapshot_reported_as_delivered_lets_the_leader_probe_behind_it() {
     let after = progress(&network, 2);
     assert_eq!(
         (after.state, after.next, after.is_paused()),
-        (ProgressState::Probe, 10, true)
+        (ProgressState::Probe, Index::new(10), true)
     );
     // A late report of the opposite says nothing any more.
     network.raw(1).report_snapshot(2, SnapshotStatus::Failure);
@@ -520,11 +522,10 @@ fn storage_that_needs_time_for_a_snapshot_is_asked_again() {
         }
         fn entries(
             &self,
-            lo: u64,
-            hi: u64,
+            range: std::ops::Range<u64>,
             max: u64,
         ) -> varve_raft::StorageResult<Vec<varve_proto::raftpb::Entry>> {
-            self.0.entries(lo, hi, max)
+            self.0.entries(range, max)
         }
         fn term(&self, index: u64) -> varve_raft::StorageResult<u64> {
             self.0.term(index)

@@ -6,7 +6,7 @@ use varve_proto::raftpb::{
 };
 use varve_raft::{Config, Error, MemoryStorage, StateRole, parse_conf_changes};
 
-use crate::network::{Network, bytes, message, plain};
+use crate::network::{Network, bytes, message, node, plain};
 
 fn v2(text: &str, transition: ConfChangeTransition) -> ConfChangeV2 {
     let changes = parse_conf_changes(text).unwrap();
@@ -301,9 +301,10 @@ fn a_joint_change_takes_both_majorities() {
                     .raw
                     .status()
                     .progress
-                    .get(1)
+                    .get(node(1))
                     .unwrap()
                     .matched
+                    .get()
         );
         network.heal();
         network.tick(1, 1);

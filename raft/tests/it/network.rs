@@ -6,7 +6,8 @@ use bytes::Bytes;
 use varve_proto::prost::Message as _;
 use varve_proto::raftpb::{ConfChange, ConfChangeV2, Entry, EntryType, Message, MessageType};
 use varve_raft::{
-    BasicStatus, Config, MemoryStorage, RawNode, ReadState, StateRole, is_local_target, kind_of,
+    BasicStatus, Config, MemoryStorage, NodeId, RawNode, ReadState, StateRole, is_local_target,
+    kind_of,
 };
 
 pub(crate) struct Member {
@@ -27,6 +28,11 @@ pub(crate) struct Network {
     ignored: Vec<MessageType>,
     /// What was lost on the way.
     pub(crate) lost: Vec<Message>,
+}
+
+/// A node of this number.
+pub(crate) fn node(id: u64) -> NodeId {
+    NodeId::new(id).unwrap()
 }
 
 /// etcd's settings without what most tests would have to work around.

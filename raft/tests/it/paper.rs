@@ -492,7 +492,7 @@ fn a_leader_makes_every_follower_log_its_own() {
         let log = |id: u64| {
             let storage = &network.members[&id].storage;
             storage
-                .entries(1, storage.last_index().unwrap() + 1, u64::MAX)
+                .entries(1..storage.last_index().unwrap() + 1, u64::MAX)
                 .unwrap()
         };
         assert_eq!(log(2), log(1), "from {follower:?}");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use varve_raft::{JointConfig, MajorityConfig};
+use varve_raft::{Index, JointConfig, MajorityConfig, NodeId};
 
 use crate::datadriven::{Case, corpus, run_file};
 
@@ -36,8 +36,8 @@ fn read(case: &Case) -> Input {
         }
     }
     let config = JointConfig {
-        incoming: ids.into_iter().collect(),
-        outgoing: joined.into_iter().collect(),
+        incoming: ids.into_iter().filter_map(NodeId::new).collect(),
+        outgoing: joined.into_iter().filter_map(NodeId::new).collect(),
     };
     let said = if said.len() == order.len() {
         order
@@ -55,70 +55,62 @@ fn read(case: &Case) -> Input {
     }
 }
 
-fn by_voter<T>(said: &[String], parse: impl Fn(&str) -> T) -> BTreeMap<u64, T> {
+fn by_voter<T>(said: &[String], parse: impl Fn(&str) -> T) -> BTreeMap<NodeId, T> {
     said.iter()
         .filter_map(|said| {
             let (id, said) = said.split_once('=').unwrap();
-            (said != "_").then(|| (id.parse().unwrap(), parse(said)))
+            (said != "_").then(|| (NodeId::new(id.parse().unwrap()).unwrap(), parse(said)))
         })
         .collect()
 }
 
-fn index_name(index: u64) -> String {
-    if index == u64::MAX {
-        "\u{221e}".to_owned()
-    } else {
-        index.to_string()
-    }
+fn index_name(index: Option<Index>) -> String {
+    // No voters agree to anything.
+    index.map_or_else(|| "\u{221e}".to_owned(), |index| index.to_string())
 }
 
 /// The commit index from its definition: the highest acknowledged index that a majority reaches.
-fn by_definition(voters: &MajorityConfig, acked: &BTreeMap<u64, u64>) -> u64 {
+fn by_definition(voters: &MajorityConfig, acked: &BTreeMap<NodeId, Index>) -> Option<Index> {
     if voters.is_empty() {
-        return u64::MAX;
+        return None;
     }
-    let reached = |index: u64| {
+    let reached = |index: Index| {
         let count = voters
             .ids()
             .iter()
             .filter(|id| acked.get(id).is_some_and(|at| *at >= index));
         count.count() > voters.ids().len() / 2
     };
-    acked
-        .values()
-        .copied()
-        .filter(|index| reached(*index))
-        .max()
-        .unwrap_or(0)
+    let all = acked.values().copied();
+    Some(
+        all.filter(|index| reached(*index))
+            .max()
+            .unwrap_or_default(),
+    )
 }
 
 fn committed(input: &Input) -> String {
-    let acked = by_voter(&input.said, |said| said.parse::<u64>().unwrap());
-    let lookup = |id: u64| acked.get(&id).copied();
+    let acked = by_voter(&input.said, |said| Index::new(said.parse().unwrap()));
+    let lookup = |id: NodeId| acked.get(&id).copied();
     let JointConfig { incoming, outgoing } = &input.config;
     let mut out = String::new();
-    let check = |what: &str, index: u64, other: u64, out: &mut String| {
+    let check = |what: &str, index: Option<Index>, other: Option<Index>, out: &mut String| {
         if index != other {
             out.extend([index_name(other), format!(" <-- via {what}\n")]);
         }
     };
     let index = if input.joint {
-        out.push_str(&input.config.describe(&lookup));
-        let index = input.config.committed_index(&lookup);
+        out.push_str(&input.config.describe(lookup));
+        let index = input.config.committed(lookup);
         let swapped = JointConfig {
             incoming: outgoing.clone(),
             outgoing: incoming.clone(),
         };
-        check(
-            "symmetry",
-            index,
-            swapped.committed_index(&lookup),
-            &mut out,
-        );
+        check("symmetry", index, swapped.committed(lookup), &mut out);
         index
     } else {
-        out.push_str(&incoming.describe(&lookup));
-        let index = incoming.committed_index(&lookup);
+        out.push_str(&incoming.describe(lookup));
+        let index = incoming.committed(lookup);
         check(
             "alternative computation",
             index,
@@ -132,7 +124,7 @@ fn committed(input: &Input) -> String {
         check(
             "zero-joint quorum",
             index,
-            alone.committed_index(&lookup),
+            alone.committed(lookup),
             &mut out,
         );
         let twice = JointConfig {
@@ -142,14 +134,14 @@ fn committed(input: &Input) -> String {
         check(
             "self-joint quorum",
             index,
-            twice.committed_index(&lookup),
+            twice.committed(lookup),
             &mut out,
         );
         // Who is behind the commit index may fall back further without effect.
         for id in incoming.ids().iter() {
-            let at = lookup(id).unwrap_or(0);
-            if at > 0 && at < index {
-                for lower in [at - 1, 0] {
+            let at = lookup(id).unwrap_or_default();
+            if at > Index::ZERO && index.is_some_and(|index| at < index) {
+                for lower in [at.before(), Index::ZERO] {
                     let overlaid = |other| {
                         if other == id {
                             Some(lower)
@@ -157,8 +149,8 @@ fn committed(input: &Input) -> String {
                             lookup(other)
                         }
                     };
-                    let what = format!("overlaying {id}->{lower}");
-                    check(&what, index, incoming.committed_index(&overlaid), &mut out);
+                    let what = format!("overlaying {}->{lower}", id.get());
+                    check(&what, index, incoming.committed(overlaid), &mut out);
                 }
             }
         }
@@ -169,7 +161,7 @@ fn committed(input: &Input) -> String {
 
 fn vote(input: &Input) -> String {
     let votes = by_voter(&input.said, |said| said == "y");
-    let lookup = |id: u64| votes.get(&id).copied();
+    let lookup = |id: NodeId| votes.get(&id).copied();
     let JointConfig { incoming, outgoing } = &input.config;
     if !input.joint {
         return format!("{}\n", incoming.vote_result(lookup));

@@ -13,7 +13,7 @@ use varve_proto::raftpb::{
     ConfChangeV2, ConfState, Entry, EntryType, HardState, Message, MessageType,
 };
 use varve_raft::{
-    Config, Jitter as _, LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, MemoryStorage, RawNode,
+    Config, Jitter as _, LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, MemoryStorage, NodeId, RawNode,
     SeededJitter, SnapshotStatus, StateRole, Storage as _, parse_conf_changes,
 };
 
@@ -362,14 +362,15 @@ impl World {
                 .values()
                 .rev()
                 .find(|entry| entry.term < status.term);
-            let own = node.raw.status().progress.get(id).map(|own| own.next);
+            let number = NodeId::new(id).unwrap();
+            let own = node.raw.status().progress.get(number).map(|own| own.next);
             let newest = self.leaders.last_key_value().map(|(term, _)| *term);
             if newest == Some(status.term)
                 && let (Some(entry), Some(next)) = (earlier, own)
             {
                 let (term, index) = (entry.term, entry.index);
                 assert!(
-                    next > index,
+                    next.get() > index,
                     "seed {seed}: leader {id} lacks {term}/{index}"
                 );
             }
@@ -384,7 +385,9 @@ impl World {
                 let node = self.nodes.get_mut(&id).unwrap();
                 // Who applied its own removal ends, as a server does; a leader would lead on.
                 let config = node.raw.status().config;
-                if config.voters.contains(id) || config.learners.contains(id) || node.applied == 0 {
+                let number = NodeId::new(id).unwrap();
+                let is_member = config.voters.contains(number) || config.learners.contains(number);
+                if is_member || node.applied == 0 {
                     node.raw.tick();
                 }
                 if round % 10 == 0 {
@@ -436,7 +439,7 @@ impl World {
         let members = config.voters.ids().union(&config.learners);
         members
             .iter()
-            .all(|id| self.nodes[&id].applied == leader.applied)
+            .all(|id| self.nodes[&id.get()].applied == leader.applied)
     }
 }
 

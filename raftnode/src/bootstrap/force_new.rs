@@ -70,7 +70,7 @@ impl Bootstrapped {
             return Ok(Vec::new());
         }
         self.log
-            .entries(first, commit + 1, u64::MAX)
+            .entries(first..commit + 1, u64::MAX)
             .map_err(|e| Error::Raft(e.to_string()))
     }
 }

@@ -1,7 +1,7 @@
 //! Handing leadership over: on request, before a stop, and away from a disk that does not answer.
 //!
 //! Part of the [`Driver`], on the raft thread.
-use varve_raft::{NONE, ProgressState, RawNode, Storage};
+use varve_raft::{NONE, NodeId, ProgressState, RawNode, Storage};
 
 use super::Driver;
 use crate::error::RequestError;
@@ -61,10 +61,9 @@ impl Driver {
     }
 
     fn is_voter(&self, id: u64) -> bool {
-        self.raw
-            .status()
-            .progress
-            .get(id)
+        let status = self.raw.status();
+        NodeId::new(id)
+            .and_then(|id| status.progress.get(id))
             .is_some_and(|p| !p.is_learner)
     }
 
@@ -108,7 +107,7 @@ fn best_successor<S: Storage>(raw: &RawNode<S>) -> Option<u64> {
     status
         .progress
         .iter()
-        .filter(|(id, p)| *id != status.basic.id && !p.is_learner && p.recent_active)
+        .filter(|(id, p)| id.get() != status.basic.id && !p.is_learner && p.recent_active)
         // Ids are ascending, and the first of equals wins.
         .min_by_key(|(_, p)| {
             (
@@ -116,5 +115,5 @@ fn best_successor<S: Storage>(raw: &RawNode<S>) -> Option<u64> {
                 std::cmp::Reverse(p.matched),
             )
         })
-        .map(|(id, _)| id)
+        .map(|(id, _)| id.get())
 }

@@ -48,7 +48,7 @@ fn releasing_keeps_everything_behind_the_index_and_needs_a_snapshot() {
     assert_eq!(log.term(70).unwrap(), 1);
     assert!(matches!(log.term(69), Err(StorageError::Compacted)));
     assert!(matches!(
-        log.entries(70, 72, u64::MAX),
+        log.entries(70..72, u64::MAX),
         Err(StorageError::Compacted)
     ));
     assert_eq!(log.last_index().unwrap(), 100);
@@ -59,7 +59,7 @@ fn releasing_keeps_everything_behind_the_index_and_needs_a_snapshot() {
 fn trimming_never_drops_what_is_not_applied() {
     let log = store(&(1..=100).map(|i| (i, 1)).collect::<Vec<_>>());
     log.trim(50, 1);
-    assert_eq!(log.entries(51, 101, u64::MAX).unwrap().len(), 50);
+    assert_eq!(log.entries(51..101, u64::MAX).unwrap().len(), 50);
     // Without a WAL to read from, the log begins where memory does, and a snapshot stands there.
     assert_eq!(log.first_index().unwrap(), 51);
     assert_eq!(Storage::snapshot(&log).unwrap().metadata.index, 50);
@@ -118,7 +118,7 @@ fn what_left_memory_is_read_back_from_the_wal() {
             if *place > last {
                 continue;
             }
-            let read = log.entries(*place, last + 1, 1500).unwrap();
+            let read = log.entries(*place..last + 1, 1500).unwrap();
             assert!(!read.is_empty());
             for entry in &read {
                 let at = usize::try_from(entry.index - 1).unwrap();
@@ -140,7 +140,7 @@ fn what_left_memory_is_read_back_from_the_wal() {
     log.trim(last + 49, 0);
     let mut next = last - 5;
     while next < last + 50 {
-        for entry in log.entries(next, last + 50, u64::MAX).unwrap() {
+        for entry in log.entries(next..last + 50, u64::MAX).unwrap() {
             assert_eq!(entry.index, next);
             next += 1;
         }
@@ -155,7 +155,7 @@ fn a_log_that_cannot_be_read_back_sends_a_snapshot_instead() {
     log.trim(5, 0);
     assert_eq!(log.first_index().unwrap(), 1);
     assert!(matches!(
-        log.entries(2, 9, u64::MAX),
+        log.entries(2..9, u64::MAX),
         Err(StorageError::Compacted)
     ));
     assert_eq!(log.first_index().unwrap(), 6);
@@ -165,10 +165,10 @@ fn a_log_that_cannot_be_read_back_sends_a_snapshot_instead() {
 #[test]
 fn a_size_limit_returns_at_least_one_entry() {
     let log = store(&[(1, 1), (2, 1), (3, 1)]);
-    assert_eq!(log.entries(1, 4, 0).unwrap().len(), 1);
-    assert_eq!(log.entries(1, 4, u64::MAX).unwrap().len(), 3);
+    assert_eq!(log.entries(1..4, 0).unwrap().len(), 1);
+    assert_eq!(log.entries(1..4, u64::MAX).unwrap().len(), 3);
     assert!(matches!(
-        log.entries(1, 5, u64::MAX),
+        log.entries(1..5, u64::MAX),
         Err(StorageError::Unavailable)
     ));
 }

@@ -28,7 +28,7 @@ fn all(storage: &MemoryStorage) -> Vec<(u64, u64)> {
         storage.first_index().unwrap(),
         storage.last_index().unwrap(),
     );
-    let entries = storage.entries(first, last + 1, u64::MAX).unwrap();
+    let entries = storage.entries(first..last + 1, u64::MAX).unwrap();
     entries
         .iter()
         .map(|entry| (entry.term, entry.index))
@@ -62,17 +62,17 @@ fn entries_are_cut_off_at_a_size_but_one_is_always_there() {
         (u64::MAX, 2),
     ] {
         assert_eq!(
-            storage.entries(4, 6, limit).unwrap().len(),
+            storage.entries(4..6, limit).unwrap().len(),
             count,
             "limit {limit}"
         );
     }
     assert!(matches!(
-        storage.entries(3, 5, u64::MAX),
+        storage.entries(3..5, u64::MAX),
         Err(StorageError::Compacted)
     ));
     assert!(matches!(
-        storage.entries(4, 7, u64::MAX),
+        storage.entries(4..7, u64::MAX),
         Err(StorageError::Unavailable)
     ));
 }

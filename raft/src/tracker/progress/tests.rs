@@ -1,9 +1,30 @@
-use super::{Inflights, Progress, ProgressState};
+use varve_proto::raftpb::Entry;
+
+use super::{Inflights, Progress, ProgressState, Refusal};
+use crate::ids::Index;
+use crate::tracker::InflightLimits;
+
+fn at(index: u64) -> Index {
+    Index::new(index)
+}
+
+fn window(messages: usize) -> Inflights {
+    Inflights::new(InflightLimits { messages, bytes: 0 })
+}
+
+/// That many entries of one byte each.
+fn entries(count: usize) -> Vec<Entry> {
+    let entry = Entry {
+        data: Some("x".into()),
+        ..Entry::default()
+    };
+    vec![entry; count]
+}
 
 fn progress(state: ProgressState, matched: u64, next: u64) -> Progress {
-    let mut progress = Progress::new(next, Inflights::new(256, 0), false);
+    let mut progress = Progress::new(at(next), window(256), false);
     progress.state = state;
-    progress.matched = matched;
+    progress.matched = at(matched);
     progress
 }
 
@@ -11,22 +32,31 @@ fn progress(state: ProgressState, matched: u64, next: u64) -> Progress {
 fn probing_continues_after_what_matched_or_after_the_snapshot_that_was_sent() {
     let table = [
         (progress(ProgressState::Replicate, 1, 5), 2),
-        (progress(ProgressState::Snapshot { pending: 10 }, 1, 11), 11),
-        (progress(ProgressState::Snapshot { pending: 0 }, 1, 1), 2),
+        (
+            progress(ProgressState::Snapshot { pending: at(10) }, 1, 11),
+            11,
+        ),
+        (
+            progress(ProgressState::Snapshot { pending: at(0) }, 1, 1),
+            2,
+        ),
     ];
     for (mut progress, next) in table {
         progress.become_probe();
         assert_eq!(progress.state, ProgressState::Probe);
-        assert_eq!(progress.next, next);
+        assert_eq!(progress.next, at(next));
         assert!(!progress.is_paused());
     }
 }
 
 #[test]
 fn a_failed_snapshot_leaves_no_trace() {
-    let mut progress = progress(ProgressState::Snapshot { pending: 10 }, 1, 11);
+    let mut progress = progress(ProgressState::Snapshot { pending: at(10) }, 1, 11);
     progress.snapshot_failed();
-    assert_eq!((progress.state, progress.next), (ProgressState::Probe, 2));
+    assert_eq!(
+        (progress.state, progress.next),
+        (ProgressState::Probe, at(2))
+    );
 }
 
 #[test]
@@ -35,38 +65,38 @@ fn replicating_continues_after_what_matched() {
     progress.become_replicate();
     assert_eq!(
         (progress.state, progress.matched, progress.next),
-        (ProgressState::Replicate, 1, 2)
+        (ProgressState::Replicate, at(1), at(2))
     );
 }
 
 #[test]
 fn nothing_is_sent_while_a_snapshot_is_under_way() {
     let mut progress = progress(ProgressState::Probe, 1, 2);
-    progress.become_snapshot(10);
-    assert_eq!(progress.next, 11);
+    progress.become_snapshot(at(10));
+    assert_eq!(progress.next, at(11));
     assert!(progress.is_paused());
 }
 
 #[test]
 fn a_probe_pauses_and_an_empty_one_does_not() {
     let mut probing = progress(ProgressState::Probe, 1, 2);
-    probing.sent_entries(0, 0);
+    probing.sent_entries(&entries(0));
     assert!(!probing.is_paused());
-    probing.sent_entries(1, 10);
+    probing.sent_entries(&entries(1));
     assert!(probing.is_paused());
-    assert_eq!(probing.next, 2, "a probe may be repeated");
+    assert_eq!(probing.next, at(2), "a probe may be repeated");
 }
 
 #[test]
 fn pipelining_pauses_with_a_full_window() {
-    let mut progress = Progress::new(2, Inflights::new(2, 0), false);
-    progress.matched = 1;
+    let mut progress = Progress::new(at(2), window(2), false);
+    progress.matched = at(1);
     progress.become_replicate();
-    progress.sent_entries(3, 10);
+    progress.sent_entries(&entries(3));
     assert!(!progress.is_paused());
-    progress.sent_entries(1, 10);
+    progress.sent_entries(&entries(1));
     assert!(progress.is_paused());
-    assert_eq!(progress.next, 6);
+    assert_eq!(progress.next, at(6));
 }
 
 #[test]
@@ -79,8 +109,8 @@ fn acknowledgements_only_move_forward() {
     ] {
         let mut progress = progress(ProgressState::Probe, 3, 5);
         progress.paused = true;
-        assert_eq!(progress.maybe_update(acknowledged), news);
-        assert_eq!((progress.matched, progress.next), (matched, next));
+        assert_eq!(progress.maybe_update(at(acknowledged)), news);
+        assert_eq!((progress.matched, progress.next), (at(matched), at(next)));
         assert_eq!(progress.paused, !news);
     }
 }
@@ -109,8 +139,12 @@ fn refusals_move_back_unless_they_are_out_of_date() {
         let mut progress = progress(state, matched, next.max(1));
         let case = format!("{state} {matched} {next} {rejected} {hint}");
         if next > 0 {
-            assert_eq!(progress.maybe_decrease_to(rejected, hint), moved, "{case}");
-            assert_eq!(progress.next, then, "{case}");
+            let refusal = Refusal {
+                rejected: at(rejected),
+                hint: at(hint),
+            };
+            assert_eq!(progress.maybe_decrease_to(refusal), moved, "{case}");
+            assert_eq!(progress.next, at(then), "{case}");
         }
     }
 }
@@ -118,29 +152,29 @@ fn refusals_move_back_unless_they_are_out_of_date() {
 #[test]
 fn a_commit_index_is_sent_early_only_if_it_can_move_the_follower() {
     let mut progress = progress(ProgressState::Replicate, 5, 8);
-    progress.record_sent_commit(4);
-    assert!(!progress.can_bump_commit(4));
-    assert!(progress.can_bump_commit(5));
+    progress.record_sent_commit(at(4));
+    assert!(!progress.can_bump_commit(at(4)));
+    assert!(progress.can_bump_commit(at(5)));
     // Told up to what the follower can have: nothing to gain.
-    progress.record_sent_commit(7);
-    assert!(!progress.can_bump_commit(9));
+    progress.record_sent_commit(at(7));
+    assert!(!progress.can_bump_commit(at(9)));
     // What was lost has to be told again.
     progress.become_probe();
-    progress.next = 8;
-    assert!(progress.can_bump_commit(9));
+    progress.next = at(8);
+    assert!(progress.can_bump_commit(at(9)));
 }
 
 #[test]
 fn text_names_what_is_remarkable() {
-    let mut progress = Progress::new(2, Inflights::new(1, 0), true);
-    progress.matched = 1;
+    let mut progress = Progress::new(at(2), window(1), true);
+    progress.matched = at(1);
     progress.become_replicate();
-    progress.sent_entries(1, 0);
+    progress.sent_entries(&entries(1));
     assert_eq!(
         progress.to_string(),
         "StateReplicate match=1 next=3 learner paused inactive inflight=1[full]"
     );
-    progress.become_snapshot(9);
+    progress.become_snapshot(at(9));
     progress.recent_active = true;
     assert_eq!(
         progress.to_string(),

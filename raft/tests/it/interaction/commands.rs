@@ -5,7 +5,7 @@ use varve_proto::raftpb::{
     ConfChange, ConfChangeTransition, ConfChangeV2, Message, MessageType, Snapshot,
 };
 use varve_raft::describe::{describe_entries, describe_message};
-use varve_raft::{Error, RawNode, SnapshotStatus, Storage as _, parse_conf_changes};
+use varve_raft::{Error, NodeId, RawNode, SnapshotStatus, Storage as _, parse_conf_changes};
 
 use super::cluster::{Cluster, Node, Settings, payload};
 use super::output::Threshold;
@@ -300,7 +300,7 @@ impl Cluster {
                 ));
             }
             Ok(describe_entries(
-                &log.entries(first, last + 1, u64::MAX)?,
+                &log.entries(first..last + 1, u64::MAX)?,
                 &payload,
             ))
         };
@@ -313,7 +313,8 @@ impl Cluster {
         for node in &self.nodes {
             let status = node.raw.status();
             let basic = status.basic;
-            let voter = if status.config.voters.contains(basic.id) {
+            let votes = |id| status.config.voters.contains(id);
+            let voter = if NodeId::new(basic.id).is_some_and(votes) {
                 "Voter"
             } else {
                 "Non-Voter"

@@ -34,8 +34,8 @@ impl Storage for History {
         self.log.initial_state()
     }
 
-    fn entries(&self, lo: u64, hi: u64, max_size: u64) -> StorageResult<Vec<Entry>> {
-        self.log.entries(lo, hi, max_size)
+    fn entries(&self, range: std::ops::Range<u64>, max_size: u64) -> StorageResult<Vec<Entry>> {
+        self.log.entries(range, max_size)
     }
 
     fn term(&self, index: u64) -> StorageResult<u64> {

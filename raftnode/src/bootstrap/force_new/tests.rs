@@ -127,7 +127,7 @@ fn the_log_on_disk_ends_with_the_removals_in_place_of_what_was_not_committed() {
     let mut again = open(&fs, wal, snap, WalOptions::default()).unwrap();
     assert_eq!((again.last_index(), again.commit_index()), (7, 7));
     assert_eq!(again.cluster_id, id);
-    let tail = again.log.entries(6, 8, u64::MAX).unwrap();
+    let tail = again.log.entries(6..8, u64::MAX).unwrap();
     let tail: Vec<_> = tail
         .iter()
         .map(|e| ConfChange::decode(e.data.clone().unwrap()).unwrap())

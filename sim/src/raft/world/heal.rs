@@ -98,7 +98,7 @@ impl World<'_> {
         }
         let members = config.voters.ids().union(&config.learners);
         let all = members.iter().all(|id| {
-            let running = &self.members[at(id)].running;
+            let running = &self.members[at(id.get())].running;
             running
                 .as_ref()
                 .is_some_and(|running| running.applied == leading.applied)
@@ -107,9 +107,9 @@ impl World<'_> {
             return Ok(false);
         }
         for id in members.iter() {
-            if let Some(running) = &self.members[at(id)].running {
+            if let Some(running) = &self.members[at(id.get())].running {
                 self.clients
-                    .kept_by(id, running.applied, &running.shadow, &self.logs)?;
+                    .kept_by(id.get(), running.applied, &running.shadow, &self.logs)?;
             }
         }
         Ok(true)
