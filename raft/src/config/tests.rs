@@ -7,8 +7,18 @@ fn refused(change: impl FnOnce(&mut Config)) -> Option<String> {
 }
 
 #[test]
-fn etcds_settings_are_fine() {
+fn etcds_settings_are_the_default_and_fine() {
     assert_eq!(refused(|_| {}), None);
+    let etcd = Config::new(1);
+    assert_eq!((etcd.election_tick, etcd.heartbeat_tick), (10, 1));
+    assert_eq!((etcd.check_quorum, etcd.pre_vote), (true, true));
+    assert_eq!(etcd.read_only_option, ReadOnlyOption::Safe);
+    assert_eq!(etcd.max_size_per_msg, 512 * 1024);
+    assert_eq!(etcd.max_inflight_msgs, 512);
+    // What etcd's server leaves alone.
+    assert_eq!(etcd.max_inflight_bytes, 0);
+    assert!(!etcd.async_storage_writes && !etcd.step_down_on_removal);
+    assert!(!etcd.disable_proposal_forwarding && !etcd.disable_conf_change_validation);
 }
 
 #[test]

@@ -309,6 +309,51 @@ fn only_terms_votes_and_entries_need_an_fsync() {
     );
 }
 
+/// In the long run a node allocates nothing for its `Ready`s: shown by the addresses of their vectors.
+#[test]
+fn the_vectors_of_a_ready_that_is_given_back_serve_again() {
+    for asynchronous in [false, true] {
+        let storage = MemoryStorage::with_voters(&[1]);
+        let config = Config {
+            async_storage_writes: asynchronous,
+            ..config()
+        };
+        let mut node = RawNode::new(config, storage.clone()).unwrap();
+        node.campaign().unwrap();
+        let mut given_back = std::collections::BTreeSet::new();
+        let mut used = 0;
+        for round in 0..20 {
+            if round > 0 {
+                node.propose(Bytes::from_static(b"a")).unwrap();
+            }
+            while node.has_ready() {
+                let mut ready = node.ready();
+                storage.append(&ready.entries).unwrap();
+                let mut vectors = vec![&ready.entries, &ready.committed_entries];
+                vectors.extend(ready.messages.iter().map(|message| &message.entries));
+                vectors.retain(|entries| !entries.is_empty());
+                for entries in vectors {
+                    let known = !given_back.insert(entries.as_ptr().addr());
+                    assert!(known || round < 3, "allocated in round {round}");
+                    used += 1;
+                }
+                if asynchronous {
+                    for message in &mut ready.messages {
+                        for response in message.responses.drain(..) {
+                            node.step(response).unwrap();
+                        }
+                    }
+                    node.recycle(ready);
+                } else {
+                    node.advance(ready);
+                }
+            }
+        }
+        assert_eq!(node.basic_status().applied, 20);
+        assert_eq!(used, if asynchronous { 80 } else { 40 });
+    }
+}
+
 #[test]
 #[should_panic(expected = "advanced first")]
 fn a_second_ready_without_advance_is_a_bug() {

@@ -347,6 +347,62 @@ fn a_change_of_the_older_kind_stays_of_the_older_kind() {
     );
 }
 
+/// Another implementation moves its commit index by such an answer. It tells where to read, not what this
+/// node's log has.
+#[test]
+fn an_answer_to_a_read_does_not_move_the_commit_index() {
+    let mut network = Network::new(3);
+    network.campaign(1);
+    network.isolate(2);
+    network.propose(1, "x");
+    network.heal();
+    assert_eq!((network.status(1).commit, network.status(2).commit), (2, 1));
+    let answer = Message {
+        index: 2,
+        entries: vec![Entry {
+            data: Some(bytes("read")),
+            ..Entry::default()
+        }],
+        ..message(MessageType::MsgReadIndexResp, 1, 2, 1)
+    };
+    network.raw(2).step(answer).unwrap();
+    assert_eq!(network.work(2), []);
+    assert_eq!(network.reads(2), [("read".to_owned(), 2)]);
+    assert_eq!(network.status(2).commit, 1);
+}
+
+/// etcd's refusals say yes or no and the term; whatever else they carried, peers would not expect it.
+#[test]
+fn a_refused_vote_tells_its_term_and_no_more() {
+    let mut network = Network::new(3);
+    network.campaign(1);
+    network.propose(1, "x");
+    network.propose(1, "y");
+    for kind in [MessageType::MsgVote, MessageType::MsgPreVote] {
+        // A log that is behind, in a later term.
+        let request = Message {
+            index: 1,
+            log_term: 1,
+            ..message(kind, 3, 2, 2)
+        };
+        network.raw(2).step(request).unwrap();
+        let answers = network.work(2);
+        assert_eq!(answers.len(), 1);
+        let answer_kind = match kind {
+            MessageType::MsgVote => MessageType::MsgVoteResp,
+            _ => MessageType::MsgPreVoteResp,
+        };
+        let bare = message(answer_kind, 2, 3, network.status(2).term);
+        assert_eq!(
+            answers[0],
+            Message {
+                reject: true,
+                ..bare
+            }
+        );
+    }
+}
+
 #[test]
 fn a_leader_that_says_more_is_committed_than_there_is_is_a_fatal_error() {
     // It means that this node lost entries it had acknowledged. etcd panics.
