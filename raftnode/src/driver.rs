@@ -288,7 +288,7 @@ impl Driver {
     /// Takes everything the core has ready. Messages to peers leave at once, while local writes run.
     pub(crate) fn ready(&mut self, work: &mut Work) {
         while self.raw.has_ready() {
-            let ready = self.raw.ready();
+            let mut ready = self.raw.ready();
             if let Some(state) = &ready.hard_state {
                 self.published
                     .commit
@@ -297,11 +297,11 @@ impl Driver {
             if ready.soft_state.is_some() || ready.hard_state.is_some() {
                 self.publish();
             }
-            for state in ready.read_states {
+            for state in ready.read_states.drain(..) {
                 self.reads.finish(&state.request_ctx, state.index);
             }
             let mut peers = Vec::new();
-            for message in ready.messages {
+            for message in ready.messages.drain(..) {
                 match message.to {
                     LOCAL_APPEND_THREAD => {
                         if let Some(snapshot) = &message.snapshot {
@@ -319,6 +319,8 @@ impl Driver {
                     _ => peers.push(message),
                 }
             }
+            // Its entries are in the messages too; what is left are vectors for the next one.
+            self.raw.recycle(ready);
             self.send(peers);
             if let Some(context) = self.reads.next(self.ticks) {
                 self.raw.read_index(context);
