@@ -23,10 +23,17 @@ pub(crate) enum Flaw {
 }
 
 /// Parses all of `bytes` as one record.
+#[inline]
 pub(crate) fn record(bytes: &[u8]) -> Result<Parsed, Flaw> {
-    if let Some(parsed) = plain(bytes) {
-        return Ok(parsed);
+    match plain(bytes) {
+        Some(parsed) => Ok(parsed),
+        None => general(bytes),
     }
+}
+
+/// A record in whatever order, with whatever else.
+#[cold]
+fn general(bytes: &[u8]) -> Result<Parsed, Flaw> {
     let mut at = Cursor { bytes, at: 0 };
     let mut parsed = Parsed::default();
     while !at.is_done() {
@@ -37,6 +44,7 @@ pub(crate) fn record(bytes: &[u8]) -> Result<Parsed, Flaw> {
 
 /// A record as every encoder writes those with data, each field once and in ascending order; `None` for
 /// any other, which the general way decides.
+#[inline]
 fn plain(bytes: &[u8]) -> Option<Parsed> {
     let [0x08, kind @ 0..=0x7f, 0x10, ..] = bytes else {
         return None;
@@ -149,6 +157,7 @@ impl Cursor<'_> {
         self.at >= self.bytes.len()
     }
 
+    #[inline]
     fn varint(&mut self) -> Result<u64, Flaw> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
@@ -172,6 +181,7 @@ impl Cursor<'_> {
         Ok(range)
     }
 
+    #[inline]
     fn bytes(&mut self) -> Result<Range<usize>, Flaw> {
         let len = self.varint()?;
         // Go reads the length as a signed number and calls a negative one invalid, not truncated.

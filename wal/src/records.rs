@@ -11,7 +11,7 @@ use crate::dir::Segment;
 use crate::error::{Error, Result};
 use crate::format::{LENGTH_BYTES, RecordKind};
 use crate::parse::{self, Parsed};
-use crate::scan::{Frame, LARGE_BYTES, Scan, Step};
+use crate::scan::{BlockId, Frame, LARGE_BYTES, Scan, Step};
 
 mod torn;
 
@@ -39,6 +39,8 @@ pub(crate) struct Located {
     pub(crate) crc: u32,
     pub(crate) data: Bytes,
     pub(crate) frame: Frame,
+    /// The memory that `data` keeps alive.
+    pub(crate) block: BlockId,
 }
 
 /// Iterates over the records of a log; ends after the last whole record or the first error.
@@ -92,6 +94,7 @@ impl Records {
         &self.scan().segment().path
     }
 
+    #[inline]
     pub(crate) fn next_located(&mut self) -> Result<Option<Located>> {
         loop {
             let Some(scan) = &mut self.scan else {
@@ -135,6 +138,7 @@ impl Records {
         Err(self.malformed(record.frame.offset, "type out of place"))
     }
 
+    #[inline]
     fn decode(&mut self, frame: Frame) -> Result<Located> {
         if frame.len.body_bytes() > LARGE_BYTES {
             self.check_large(frame)?;
@@ -165,6 +169,7 @@ impl Records {
             return Err(self.wrong_crc(frame, parsed.crc, found, gap)?);
         }
         let data = scan.share(frame, range);
+        let block = scan.block_id();
         let Some(kind) = kind else {
             let file = self.path().to_path_buf();
             return Err(Error::UnknownRecord {
@@ -180,6 +185,7 @@ impl Records {
             crc: parsed.crc,
             data,
             frame,
+            block,
         })
     }
 
@@ -202,6 +208,8 @@ impl Records {
             crc: parsed.crc,
             data: Bytes::new(),
             frame,
+            // It keeps none.
+            block: BlockId::default(),
         })
     }
 

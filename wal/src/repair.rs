@@ -53,7 +53,8 @@ fn set_aside(fs: &DynFs, from: &dyn File, path: &Path) -> Result<()> {
     let copy = fs
         .open(&copy_path, OpenOptions::create_truncate())
         .map_err(Error::io("create", &copy_path))?;
-    let mut buf = vec![0; COPY_CHUNK];
+    let len_bytes = from.len().map_err(Error::io("measure", path))?;
+    let mut buf = vec![0; usize::try_from(len_bytes).map_or(COPY_CHUNK, |len| len.min(COPY_CHUNK))];
     let (mut at, mut written_to) = (0, 0);
     loop {
         let n = from

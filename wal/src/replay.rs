@@ -11,8 +11,10 @@ use crate::format::RecordKind;
 use crate::records::{Located, Records};
 
 mod entry;
+mod survivors;
 
 use entry::decode_entry;
+use survivors::Survivors;
 
 /// What a replay found.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -37,6 +39,7 @@ pub(crate) struct Accumulator {
     /// Whether entries are kept, or only counted.
     keep: bool,
     count: usize,
+    survivors: Survivors,
     /// Index of the last entry or snapshot recorded.
     pub(crate) last_index: u64,
 }
@@ -55,6 +58,7 @@ impl Accumulator {
         Self {
             keep: false,
             count: 0,
+            survivors: Survivors::default(),
             start: start.clone(),
             replay: Replay::default(),
             has_metadata: false,
@@ -62,7 +66,8 @@ impl Accumulator {
         }
     }
 
-    pub(crate) fn finish(self) -> Replay {
+    pub(crate) fn finish(mut self) -> Replay {
+        self.survivors.end(&mut self.replay.entries);
         self.replay
     }
 
@@ -87,6 +92,7 @@ impl Accumulator {
     }
 
     /// Takes the next record, which stands in the segment `file`.
+    #[inline]
     pub(crate) fn add(&mut self, record: Located, file: &Path) -> Result<()> {
         match record.kind {
             RecordKind::Crc => Ok(()),
@@ -107,13 +113,17 @@ impl Accumulator {
                 offset: record.frame.offset,
             });
         }
-        self.has_metadata = true;
-        self.replay.metadata = record.data;
+        if !self.has_metadata {
+            self.has_metadata = true;
+            // Whoever keeps it keeps no block of the log with it.
+            self.replay.metadata = Bytes::copy_from_slice(&record.data);
+        }
         Ok(())
     }
 
+    #[inline]
     fn entry(&mut self, record: Located, file: &Path) -> Result<()> {
-        let offset = record.frame.offset;
+        let (offset, block) = (record.frame.offset, record.block);
         let entry = entry(record, file)?;
         self.last_index = entry.index;
         let after_start = entry.index.checked_sub(self.start.index);
@@ -122,14 +132,20 @@ impl Accumulator {
             // entries its raft had long dropped.
             self.count = 0;
             self.replay.entries.clear();
+            self.survivors.cut_to(0);
             return Ok(());
         };
         match usize::try_from(position) {
             Ok(position) if position <= self.count => {
                 self.count = position + 1;
                 if self.keep {
-                    self.replay.entries.truncate(position);
-                    self.replay.entries.push(entry);
+                    let entries = &mut self.replay.entries;
+                    if position < entries.len() {
+                        entries.truncate(position);
+                        self.survivors.cut_to(position);
+                    }
+                    self.survivors.begin(block, entries);
+                    entries.push(entry);
                 }
                 Ok(())
             }
@@ -164,6 +180,7 @@ impl Accumulator {
 
 /// The entry of a record. The type of a record is not under its checksum, so what must hold of an
 /// entry is checked: a term, an index, one of raft's three types, and a change in a change of members.
+#[inline]
 fn entry(record: Located, file: &Path) -> Result<Entry> {
     let offset = record.frame.offset;
     let entry = decode_entry(record.data).ok_or_else(|| malformed(offset, file, "entry"))?;

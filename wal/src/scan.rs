@@ -10,8 +10,9 @@ use crate::error::{Error, Result};
 use crate::format::{FrameLen, LENGTH_BYTES, SECTOR_BYTES};
 
 mod ahead;
+mod block;
 
-use ahead::{Ahead, STEP_BYTES};
+use ahead::Ahead;
 
 /// Bytes read at a time; a longer record is read whole. Fits the second-level cache, since what was read
 /// is looked at next.
@@ -54,7 +55,23 @@ pub(crate) enum Step {
 
 /// A log that goes on this far into a segment is read ahead from there; a short one, in a segment
 /// whose space is mostly reserved, is not worth a thread.
-const ALONE_BYTES: u64 = 2 * STEP_BYTES;
+const ALONE_BYTES: u64 = 1 << 20;
+
+/// A block of memory, told from every other of which a part is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BlockId {
+    address: usize,
+    pub(crate) len_bytes: usize,
+}
+
+impl BlockId {
+    pub(crate) fn of(block: &Bytes) -> Self {
+        Self {
+            address: block.as_ptr().addr(),
+            len_bytes: block.len(),
+        }
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Scan {
@@ -93,6 +110,7 @@ impl Scan {
     }
 
     /// What stands at the reader's place; goes past it when it is a frame.
+    #[inline]
     pub(crate) fn next(&mut self) -> Result<Step> {
         let head = self.peek(self.at, LENGTH_BYTES)?;
         if head.is_empty() {
@@ -124,6 +142,7 @@ impl Scan {
     }
 
     /// The record of a frame and its padding; `None` when the file ends before it does.
+    #[inline]
     pub(crate) fn body(&mut self, frame: Frame) -> Result<Option<&[u8]>> {
         let Ok(wanted) = usize::try_from(frame.len.body_bytes()) else {
             return Ok(None);
@@ -133,6 +152,7 @@ impl Scan {
     }
 
     /// Part of what [`Scan::body`] has just shown of `frame`, to be kept.
+    #[inline]
     pub(crate) fn share(&self, frame: Frame, part: std::ops::Range<usize>) -> Bytes {
         let body_in_block = usize::try_from(frame.body_at() - self.block_at)
             .expect("the body was shown, so it lies in the block");
@@ -140,7 +160,13 @@ impl Scan {
             .slice(body_in_block + part.start..body_in_block + part.end)
     }
 
+    /// The block that holds what was shared last.
+    pub(crate) fn block_id(&self) -> BlockId {
+        BlockId::of(&self.block)
+    }
+
     /// Up to `wanted` bytes from `offset` on; fewer only at the end of the file.
+    #[inline]
     pub(crate) fn peek(&mut self, offset: u64, wanted: usize) -> Result<&[u8]> {
         let start = match self.in_block(offset, wanted) {
             Some(start) => start,

@@ -14,6 +14,7 @@ const INDEX_TAG: u8 = 3 << 3;
 const DATA_TAG: u8 = 4 << 3 | 2;
 
 /// The entry that `bytes` encode; `None` when they encode none.
+#[inline]
 pub(super) fn decode_entry(mut bytes: Bytes) -> Option<Entry> {
     let Some((mut entry, data_at)) = plain(&bytes) else {
         return Entry::decode(bytes).ok();
@@ -26,6 +27,7 @@ pub(super) fn decode_entry(mut bytes: Bytes) -> Option<Entry> {
 }
 
 /// The entry without its data, and where the data, which goes to the end, begins.
+#[inline]
 fn plain(bytes: &[u8]) -> Option<(Entry, Option<usize>)> {
     let mut rest = bytes;
     let kind = number(&mut rest, TYPE_TAG)?;
@@ -43,6 +45,7 @@ fn plain(bytes: &[u8]) -> Option<(Entry, Option<usize>)> {
 }
 
 /// The varint after `tag`, of up to nine bytes.
+#[inline]
 fn number(rest: &mut &[u8], tag: u8) -> Option<u64> {
     let (first, mut after) = rest.split_first()?;
     if *first != tag {

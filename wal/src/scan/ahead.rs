@@ -1,26 +1,30 @@
 //! Blocks of a segment, read by another thread while the one before is looked at.
 //!
-//! Copying a log out of the page cache takes about as long as checking it; at a start both cores are
-//! idle, so a long segment is read by two. Blocks begin at multiples of [`STEP_BYTES`] and overlap by
-//! [`OVERLAP_BYTES`], so that a record that begins in one is nearly always whole in it.
+//! At a start the cores are idle, so a long segment is read by one and checked by another. A block
+//! overlaps the next by [`OVERLAP_BYTES`], so that a record that begins in one is nearly always whole in
+//! it.
 //!
 //! # Failure model
-//! A read that fails ends the thread; the reader then reads for itself and meets the failure, if it
-//! lasts, at its own place. Dropping an [`Ahead`] waits for the thread, so that no handle, and with it
-//! no lock of the segment, outlives the reader.
+//! A read that fails, or a lack of memory, ends the thread; the reader then reads for itself and meets the
+//! failure, if it lasts, at its own place. Dropping an [`Ahead`] waits for the thread, so that no handle,
+//! and with it no lock of the segment, outlives the reader.
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use varve_vfs::File;
 
-/// From one block to the next.
-pub(super) const STEP_BYTES: u64 = 1 << 20;
+use super::block::{BLOCK_BYTES, Shelf};
+
 /// What a block has in common with the next.
-const OVERLAP_BYTES: u64 = 16 << 10;
+const OVERLAP_BYTES: usize = 16 << 10;
+/// From one block to the next.
+const STEP_BYTES: u64 = (BLOCK_BYTES - OVERLAP_BYTES) as u64;
+/// Reading begins at a multiple of this: the page cache is copied page by page.
+const PAGE_BYTES: u64 = 4 << 10;
 /// Blocks that wait to be looked at: little is read for nothing when the log ends early.
-const WAITING: usize = 2;
+const WAITING: usize = 1;
 
 /// Part of a segment.
 #[derive(Debug)]
@@ -36,12 +40,12 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
-    /// Begins to read `file`, which has `len_bytes`, at the block in which `offset` lies. `None` when
+    /// Begins to read `file`, which has `len_bytes`, at `offset`. `None` when
     /// the system has no thread to spare: reading works without.
     pub(super) fn start(file: &Arc<dyn File>, offset: u64, len_bytes: u64) -> Option<Self> {
         let (show, blocks) = sync_channel(WAITING);
         let file = Arc::clone(file);
-        let from = offset / STEP_BYTES * STEP_BYTES;
+        let from = offset - offset % PAGE_BYTES;
         let thread = Builder::new()
             .name("wal-read-ahead".to_owned())
             .spawn(move || run(file.as_ref(), from, len_bytes, &show))
@@ -75,15 +79,18 @@ impl Drop for Ahead {
 }
 
 fn run(file: &dyn File, from: u64, len_bytes: u64, show: &SyncSender<Block>) {
+    let shelf = Shelf::default();
     let mut at = from;
     while at < len_bytes {
-        let wanted = (STEP_BYTES + OVERLAP_BYTES).min(len_bytes - at);
-        let mut buf = BytesMut::zeroed(usize::try_from(wanted).expect("a block fits into memory"));
-        let Ok(len) = super::fill(file, &mut buf, at) else {
+        let Ok(mut block) = shelf.take() else {
             return;
         };
-        buf.truncate(len);
-        let bytes = buf.freeze();
+        let left = usize::try_from(len_bytes - at).unwrap_or(BLOCK_BYTES);
+        let wanted = left.min(BLOCK_BYTES);
+        let Ok(len) = super::fill(file, &mut block[..wanted], at) else {
+            return;
+        };
+        let bytes = block.share(len);
         if show.send(Block { at, bytes }).is_err() {
             return;
         }

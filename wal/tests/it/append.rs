@@ -276,7 +276,8 @@ fn reading_writes_nothing_and_locks_nothing() {
 fn replayed_entries_are_the_bytes_that_were_read_not_copies() {
     let sim = SimFs::new();
     let mut log = create(&sim);
-    let batch: Vec<_> = (1..=3).map(|index| entry(1, index, 100)).collect();
+    // Most of the segment: few entries would get memory of their own, see the next test.
+    let batch: Vec<_> = (1..=20).map(|index| entry(1, index, 100)).collect();
     log.save(None, &batch, true).unwrap();
     log.close().unwrap();
     let records = Wal::open_read_only(&sim.shared(), dir(), &zero()).unwrap();
@@ -293,7 +294,7 @@ fn replayed_entries_are_the_bytes_that_were_read_not_copies() {
         .iter()
         .map(|entry| entry.data.as_ref().unwrap().as_ptr().addr())
         .collect();
-    for pair in 1..3 {
+    for pair in 1..20 {
         let apart = places[pair] - places[pair - 1];
         // As far apart in memory as in the file, but for the length of a checksum's varint.
         assert!(
@@ -301,4 +302,23 @@ fn replayed_entries_are_the_bytes_that_were_read_not_copies() {
             "{apart}"
         );
     }
+}
+
+#[test]
+fn the_few_entries_of_a_log_do_not_keep_its_block_in_memory() {
+    let sim = SimFs::new();
+    let mut log = create(&sim);
+    let batch: Vec<_> = (1..=3).map(|index| entry(1, index, 100)).collect();
+    log.save(None, &batch, true).unwrap();
+    log.close().unwrap();
+    let (replay, _) = open(&sim, &zero()).unwrap();
+    assert_eq!(replay.entries, batch);
+    let places: Vec<_> = replay
+        .entries
+        .iter()
+        .map(|entry| entry.data.as_ref().unwrap().as_ptr().addr())
+        .collect();
+    // Side by side, without the frames that stand between them in the file.
+    assert_eq!(places[1] - places[0], 100);
+    assert_eq!(places[2] - places[1], 100);
 }
