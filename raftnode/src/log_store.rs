@@ -14,6 +14,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use parking_lot::{Mutex, RwLock};
 use varve_proto::raftpb::{ConfState, Entry, HardState, Snapshot, SnapshotMetadata};
 use varve_raft::{Storage, StorageError};
@@ -37,6 +38,8 @@ struct Log {
     terms: Terms,
     entries: VecDeque<Entry>,
     bytes: usize,
+    /// Entries up to this index show parts of the blocks that a start read the log into.
+    borrowed_to: u64,
 }
 
 /// A shared handle on the log.
@@ -74,6 +77,16 @@ impl Log {
         }
     }
 
+    /// Copies what is left of the log a start read, so that a tail does not keep in memory what was read
+    /// around it.
+    fn own_entries(&mut self) {
+        let borrowed_to = std::mem::take(&mut self.borrowed_to);
+        let borrowed = self.entries.iter_mut().filter(|e| e.index <= borrowed_to);
+        for data in borrowed.filter_map(|entry| entry.data.as_mut()) {
+            *data = BytesMut::from(&**data).freeze();
+        }
+    }
+
     fn raise_floor(&mut self, index: u64) {
         self.floor = self.floor.max(index);
         self.terms.drop_before(self.floor);
@@ -91,6 +104,8 @@ impl LogStore {
             log.begin(snapshot);
         }
         store.append(&entries);
+        let last = store.log.read().last();
+        store.log.write().borrowed_to = last;
         store
     }
 
@@ -172,6 +187,9 @@ impl LogStore {
         let mut log = self.log.write();
         while log.bytes > keep_bytes && log.entries.front().is_some_and(|e| e.index <= applied) {
             log.pop_front();
+        }
+        if log.borrowed_to > 0 {
+            log.own_entries();
         }
         if self.tail.is_none() {
             let base = log.base;

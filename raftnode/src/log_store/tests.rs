@@ -67,6 +67,22 @@ fn trimming_never_drops_what_is_not_applied() {
 }
 
 #[test]
+fn what_a_start_read_is_let_go_of_when_the_log_is_trimmed() {
+    let block = Bytes::from(vec![7; 1000]);
+    let entries = (0..100).map(|at| Entry {
+        data: Some(block.slice(10 * at..10 * at + 10)),
+        ..entry(at as u64 + 1, 1, 0)
+    });
+    let entries: Vec<_> = entries.collect();
+    let log = LogStore::new(Snapshot::default(), HardState::default(), entries.clone());
+    log.trim(90, 10 * entry_size(&entries[0]));
+    let left = log.entries(91, 101, u64::MAX).unwrap();
+    assert_eq!(left, entries[90..]);
+    drop(entries);
+    assert!(block.is_unique(), "a tail keeps the whole block");
+}
+
+#[test]
 fn a_received_snapshot_replaces_the_log() {
     let log = store(&[(1, 1), (2, 1), (3, 2)]);
     log.restore(snapshot(10, 4));
