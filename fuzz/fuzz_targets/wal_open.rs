@@ -4,12 +4,12 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use varve_fuzz::{open_everything, put};
-use varve_vfs::SimFs;
+use varve_fuzz::{MemoryFs, look_at, start};
 
 fuzz_target!(|data: &[u8]| {
-    let sim = SimFs::new();
+    let disk = MemoryFs::default();
     let dir = Path::new("/wal");
-    put(&sim, &dir.join("0000000000000000-0000000000000000.wal"), data);
-    open_everything(&sim, dir);
+    disk.put(dir.join("0000000000000000-0000000000000000.wal"), data.to_vec());
+    look_at(&disk, dir);
+    start(&disk, dir);
 });

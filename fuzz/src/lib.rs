@@ -5,8 +5,19 @@ use std::path::Path;
 use varve_proto::prost::Message;
 use varve_proto::raftpb::{Entry, HardState};
 use varve_proto::walpb::{Record, Snapshot};
-use varve_vfs::{CrashRule, Fs, OpenOptions, SimFs};
+use varve_vfs::{Fs, OpenOptions, SimFs};
 use varve_wal::{Wal, WalOptions};
+
+mod memory;
+
+pub use memory::MemoryFs;
+
+/// What all that a target holds may come to: a target ends with a report as soon as something takes memory
+/// for what a length claims.
+const MEMORY_BYTES: usize = 32 << 20;
+
+#[global_allocator]
+static MEMORY: cap::Cap<std::alloc::System> = cap::Cap::new(std::alloc::System, MEMORY_BYTES);
 
 /// Puts a file on a simulated disk, durably.
 pub fn put(sim: &SimFs, path: &Path, bytes: &[u8]) {
@@ -16,20 +27,11 @@ pub fn put(sim: &SimFs, path: &Path, bytes: &[u8]) {
     file.write_all_at(bytes, 0).expect("a fresh disk");
 }
 
-/// Every way to a log, on the same bytes.
+/// Every way to look at a log, on the same bytes.
 ///
-/// Panics when they disagree: what is opened for append is what a tool reads, what was repaired opens or
-/// is damaged, and what is appended is read again.
-pub fn open_everything(sim: &SimFs, dir: &Path) {
-    sim.sync_everything();
-    let fs = sim.shared();
-    let options = WalOptions {
-        segment_size_bytes: 4096,
-        inline_pipeline: true,
-        ..WalOptions::default()
-    };
-    let start = Snapshot::default();
-    let verified = Wal::verify(&fs, dir, &start);
+/// Panics when a record is not what its frame says.
+pub fn look_at(disk: &MemoryFs, dir: &Path) {
+    let fs = disk.shared();
     let usable = Wal::valid_snapshot_entries(&fs, dir);
     if let Ok(log) = Wal::open_all_read_only(&fs, dir)
         && let Ok(records) = log.records()
@@ -43,13 +45,26 @@ pub fn open_everything(sim: &SimFs, dir: &Path) {
     if let Ok(log) = Wal::open_read_only(&fs, dir, &from) {
         drop(log.read_all());
     }
-    // What a start does, on another disk each time, so that nothing done there is seen here.
-    let image = sim.crash_image(CrashRule::KeepAll, 0);
-    let fs = image.shared();
-    let opened = match Wal::open(&fs, dir, &start, options).and_then(varve_wal::Reader::read_all) {
+}
+
+/// What a start does: verify, open, repair if that is what it takes, append, close, open again.
+///
+/// Panics when they disagree: what is opened for append verifies to the same, what was repaired opens or
+/// is damaged, and what is appended is read again.
+pub fn start(disk: &MemoryFs, dir: &Path) {
+    let fs = disk.shared();
+    let options = WalOptions {
+        // Often reached by what is appended, so that a cut is part of it.
+        segment_size_bytes: 512,
+        inline_pipeline: true,
+        ..WalOptions::default()
+    };
+    let whole = Snapshot::default();
+    let verified = Wal::verify(&fs, dir, &whole);
+    let opened = match Wal::open(&fs, dir, &whole, options).and_then(varve_wal::Reader::read_all) {
         Err(e) if e.is_repairable() => {
             assert!(Wal::repair(&fs, dir).expect("a torn tail is cut off"));
-            Wal::open(&fs, dir, &start, options).and_then(varve_wal::Reader::read_all)
+            Wal::open(&fs, dir, &whole, options).and_then(varve_wal::Reader::read_all)
         }
         other => {
             if other.is_err() {
@@ -67,7 +82,7 @@ pub fn open_everything(sim: &SimFs, dir: &Path) {
     let next = Entry { r#type: 0, term: 1, index, data: Some("next".into()) };
     log.save(None, std::slice::from_ref(&next), true).expect("a healthy disk");
     log.close().expect("a healthy disk");
-    let again = Wal::open(&fs, dir, &start, options).and_then(varve_wal::Reader::read_all);
+    let again = Wal::open(&fs, dir, &whole, options).and_then(varve_wal::Reader::read_all);
     match again {
         Ok((again, _)) => assert_eq!(again.entries.last(), Some(&next)),
         // The last index may be that of a snapshot past the entries: then the new one leaves a gap.
