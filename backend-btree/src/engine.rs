@@ -41,6 +41,8 @@ mod reclaim;
 mod sidecar;
 mod write;
 
+use sidecar::Sidecar;
+
 /// A bbolt file as a storage engine.
 #[derive(Debug)]
 pub struct BtreeEngine {
@@ -74,6 +76,7 @@ struct Writer {
     search_below: Option<u64>,
     /// Memory in which the pages of a commit are put together.
     buffer: Vec<u8>,
+    sidecar: Sidecar,
 }
 
 impl BtreeEngine {
@@ -103,8 +106,11 @@ impl BtreeEngine {
             high_water: meta.high_water,
         };
         let (mut free, mut freelist_page) = (FreeList::default(), None);
+        let mut sidecar = Sidecar::default();
         if !options.read_only {
-            (free, freelist_page) = match sidecar::take(&fs, path, &options, &meta, &pages)? {
+            let listed;
+            (sidecar, listed) = sidecar::read(&fs, &*file, &options, &meta, &pages)?;
+            (free, freelist_page) = match listed {
                 Some(free) => (free, None),
                 None => find_free_pages(&pages, &meta, options.freelist_type)?,
             };
@@ -125,6 +131,7 @@ impl BtreeEngine {
                 previous_high_water: meta.high_water,
                 search_below: None,
                 buffer: Vec::new(),
+                sidecar,
             }),
         })
     }
@@ -153,17 +160,22 @@ impl BtreeEngine {
         &self.path
     }
 
-    /// Writes the free-list sidecar, when the options ask for it, and refuses commits from then on. The
-    /// file itself needs no closing.
+    /// Writes the free-list sidecar, when the options ask for it and something was committed, and refuses
+    /// commits from then on. The file itself needs no closing.
     pub fn close(&self) -> Result<()> {
         let mut writer = self.writer.lock();
-        if writer.failure.is_none() && self.options.freelist_sidecar && !self.options.read_only {
-            sidecar::put(self, &mut writer)?;
-        }
+        self.put_sidecar(&mut writer)?;
         writer
             .failure
             .get_or_insert_with(|| ErrorKind::Closed.into());
         Ok(())
+    }
+
+    fn put_sidecar(&self, writer: &mut Writer) -> Result<()> {
+        if writer.failure.is_some() || !self.options.freelist_sidecar || self.options.read_only {
+            return Ok(());
+        }
+        sidecar::put(self, writer)
     }
 
     fn refuse_if_unusable(&self, writer: &Writer) -> Result<()> {
@@ -216,6 +228,7 @@ impl BtreeEngine {
         {
             return Ok(false);
         }
+        sidecar::remove(self, &mut writer.sidecar);
         if let Some(run) = old_list {
             tx.release(run);
         }
@@ -316,6 +329,11 @@ impl Engine for BtreeEngine {
 
     fn reclaim(&self) -> Result<Reclaimed> {
         self.reclaim_space()
+    }
+
+    fn prepare_reopening(&self) {
+        // A failed sidecar only costs the next open a walk.
+        drop(self.put_sidecar(&mut self.writer.lock()));
     }
 }
 

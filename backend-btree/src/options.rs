@@ -45,7 +45,7 @@ pub struct BtreeOptions {
     /// moving off and [`reclaim`](varve_backend::Engine::reclaim) alone does it.
     pub move_pages_per_commit: usize,
     /// Write the free list beside the file (`<name>.freelist`) on a clean shutdown and use it at the next
-    /// open instead of a walk over the tree.
+    /// open instead of a walk over the tree, if nobody wrote to the file meanwhile.
     pub freelist_sidecar: bool,
 }
 

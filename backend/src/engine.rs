@@ -57,6 +57,11 @@ pub trait Engine: Send + Sync + Debug + 'static {
 
     /// Gives space back to the file system as far as it can without stopping readers or writers.
     fn reclaim(&self) -> Result<Reclaimed>;
+
+    /// Called by a clean shutdown: the engine may leave behind what makes its next start cheaper. It
+    /// remains usable; what it left must do no harm after further commits. Nothing depends on it, so a
+    /// failure is nobody's concern.
+    fn prepare_reopening(&self) {}
 }
 
 /// An immutable view of one commit.

@@ -405,6 +405,10 @@ impl Handle {
             other => other,
         };
         self.stop();
+        if result.is_ok() {
+            let engine = Arc::clone(&self.shared.engine.read());
+            engine.prepare_reopening();
+        }
         let mut queue = self.shared.queue.lock();
         queue
             .failure

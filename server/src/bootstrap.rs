@@ -216,6 +216,8 @@ pub(crate) fn engine_options(config: &Config) -> BtreeOptions {
         },
         // etcd's rule: address space for a tenth more than the quota, at least 10 GiB.
         initial_map_bytes: (quota / 10 * 11).max(MIN_MAP_BYTES),
+        // The list is believed without looking at the leaves: not if nobody knows whether they were written.
+        freelist_sidecar: !config.unsafe_no_fsync,
         ..BtreeOptions::default()
     }
 }

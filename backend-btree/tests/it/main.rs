@@ -15,6 +15,7 @@ mod golden;
 mod model;
 mod readers;
 mod shape;
+mod sidecar;
 mod soak;
 mod space;
 mod write_behind;
