@@ -10,7 +10,7 @@ use varve_backend::Result;
 use varve_backend::bbolt::{BUCKET_FLAG, BUCKET_LEN, ELEMENT_LEN, HEADER_LEN, PageBuilder};
 
 use crate::page::Node;
-use crate::split::{Fill, Piece, Plan};
+use crate::split::{Fill, Piece, Plan, Why};
 
 #[cfg(test)]
 mod tests;
@@ -70,6 +70,8 @@ pub(crate) struct Content<'a> {
     pub(crate) shrunk: bool,
     /// What came in, came in at the end: pages may be filled up.
     pub(crate) appended: bool,
+    /// Something came in elsewhere.
+    pub(crate) grown: bool,
 }
 
 /// Bytes a pair takes on a page.
@@ -91,6 +93,7 @@ impl<'a> Content<'a> {
             items: Items::Leaf(items),
             shrunk: false,
             appended: false,
+            grown: false,
         }
     }
 
@@ -99,6 +102,7 @@ impl<'a> Content<'a> {
             items: Items::Branch(children),
             shrunk: false,
             appended: false,
+            grown: false,
         }
     }
 
@@ -161,6 +165,7 @@ impl<'a> Content<'a> {
             _ => return false,
         }
         self.shrunk |= right.shrunk;
+        self.grown |= right.grown;
         self.appended = false;
         true
     }
@@ -223,7 +228,12 @@ impl<'a> Content<'a> {
         if whole.size <= fill.page_size || self.len() < 2 {
             return vec![whole];
         }
-        let plan = Plan::new(whole.size, fill, self.appended, self.shrunk);
+        let why = match (self.appended, self.shrunk) {
+            (true, _) => Why::Appended,
+            (false, false) if self.grown => Why::Grown,
+            _ => Why::Kept,
+        };
+        let plan = Plan::new(whole.size, self.len(), fill, why);
         match &self.items {
             Items::Leaf(items) => plan.cut(items.iter().map(item_len), 1),
             Items::Branch(children) => plan.cut(children.iter().map(child_len), 2),

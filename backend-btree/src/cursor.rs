@@ -94,6 +94,17 @@ impl<'a> Cursor<'a> {
         self.back()
     }
 
+    /// Asks for the beginning of the next leaf below the same branch, which is in no cache of the processor:
+    /// it comes while this leaf is read.
+    pub(crate) fn touch_next(&self) {
+        if let [.., (branch, index), _] = &self.stack[..]
+            && index + 1 < branch.count()
+            && let Ok((_, next)) = branch.branch(index + 1)
+        {
+            self.pages.touch(next);
+        }
+    }
+
     pub(crate) fn forward(&mut self) -> Result<()> {
         if let Some((_, index)) = self.stack.last_mut() {
             *index += 1;

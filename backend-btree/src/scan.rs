@@ -52,8 +52,8 @@ pub(crate) struct TreeScan<'a> {
     direction: Direction,
     /// The leaf the cursor stands in, once it was entered.
     leaf: Option<Leaf>,
-    /// The last key of the leaf before.
-    last: Option<Bytes>,
+    /// The last key of the leaf before; empty (which no key is) at first.
+    last: Vec<u8>,
     done: bool,
 }
 
@@ -69,10 +69,10 @@ struct Leaf {
     previous: Option<usize>,
 }
 
-/// Fails when `key` does not come behind `last` in the direction of the walk.
+/// Fails when `key` does not come behind `last` (empty: there was none) in the direction of the walk.
 pub(crate) fn check_order(
     node: &Node<'_>,
-    last: Option<&[u8]>,
+    last: &[u8],
     key: &[u8],
     direction: Direction,
 ) -> Result<()> {
@@ -80,13 +80,11 @@ pub(crate) fn check_order(
         Direction::Forward => Ordering::Greater,
         Direction::Backward => Ordering::Less,
     };
-    match last {
-        Some(last) if key.cmp(last) != wanted => {
-            let expected = format!("a key that sorts {wanted:?} than {}", last.escape_ascii());
-            Err(node.corrupt(0, "key order", expected, key.escape_ascii()))
-        }
-        _ => Ok(()),
+    if key.cmp(last) == wanted || last.is_empty() {
+        return Ok(());
     }
+    let expected = format!("a key that sorts {wanted:?} than {}", last.escape_ascii());
+    Err(node.corrupt(0, "key order", expected, key.escape_ascii()))
 }
 
 impl<'a> TreeScan<'a> {
@@ -107,7 +105,7 @@ impl<'a> TreeScan<'a> {
             range: range.clone(),
             direction,
             leaf: None,
-            last: None,
+            last: Vec::new(),
             done: false,
         })
     }
@@ -173,19 +171,17 @@ impl<'a> TreeScan<'a> {
                     return Ok(None);
                 }
                 if let Some(previous) = leaf.previous {
-                    self.last = Some(Bytes::copy_from_slice(node.key(previous)?));
+                    self.last.clear();
+                    self.last.extend_from_slice(node.key(previous)?);
                 }
                 self.leaf = None;
-                match self.direction {
-                    Direction::Forward => self.cursor.next_leaf()?,
-                    Direction::Backward => self.cursor.previous_leaf()?,
-                }
+                self.leave()?;
                 continue;
             };
             let entry = node.leaf(index)?;
             let last = match leaf.previous {
-                Some(previous) => Some(node.key(previous)?),
-                None => self.last.as_deref(),
+                Some(previous) => node.key(previous)?,
+                None => &self.last,
             };
             check_order(node, last, node.bytes(&entry.key), self.direction)?;
             leaf.previous = Some(index);
@@ -211,15 +207,50 @@ impl<'a> TreeScan<'a> {
         }))
     }
 
+    /// Goes on to the next leaf in the direction of the walk.
+    fn leave(&mut self) -> Result<()> {
+        match self.direction {
+            Direction::Forward => self.cursor.next_leaf(),
+            Direction::Backward => self.cursor.previous_leaf(),
+        }
+    }
+
     /// Shows every pair where it lies, until `visitor` has enough.
     pub(crate) fn visit(&mut self, visitor: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<()> {
-        while let Some(entry) = self.advance(false)? {
+        let mut before = Vec::new();
+        while let Some(leaf) = self.enter(false)? {
             let Some((node, _)) = self.cursor.current() else {
                 break;
             };
-            if !visitor(node.bytes(&entry.key), node.bytes(&entry.value)) {
+            if leaf.goes_on && self.direction == Direction::Forward {
+                self.cursor.touch_next();
+            }
+            let mut last = &before[..];
+            for n in 0..leaf.left.len() {
+                let index = match self.direction {
+                    Direction::Forward => leaf.left.start + n,
+                    Direction::Backward => leaf.left.end - 1 - n,
+                };
+                let entry = node.leaf(index)?;
+                let key = node.bytes(&entry.key);
+                check_order(node, last, key, self.direction)?;
+                last = key;
+                if !entry.is_bucket() && !visitor(key, node.bytes(&entry.value)) {
+                    return Ok(());
+                }
+            }
+            if !leaf.goes_on {
                 break;
             }
+            let last = match self.direction {
+                Direction::Forward => leaf.left.clone().next_back(),
+                Direction::Backward => leaf.left.clone().next(),
+            };
+            if let Some(last) = last {
+                before.clear();
+                before.extend_from_slice(node.key(last)?);
+            }
+            self.leave()?;
         }
         Ok(())
     }

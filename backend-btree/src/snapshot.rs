@@ -99,11 +99,11 @@ impl BtreeSnapshot {
             root = leaf.bucket_root(&entry)?;
         }
         let mut cursor = Cursor::at_or_after(pages, root, &[])?;
-        let mut last: Option<Bytes> = None;
+        let mut last = Bytes::new();
         while let Some((node, index)) = cursor.current() {
             let entry = node.leaf(index)?;
             let key = self.take(node, &entry.key);
-            crate::scan::check_order(node, last.as_deref(), &key, Direction::Forward)?;
+            crate::scan::check_order(node, &last, &key, Direction::Forward)?;
             let element = if entry.is_bucket() {
                 Element::Bucket(key.clone())
             } else {
@@ -112,7 +112,7 @@ impl BtreeSnapshot {
             if !visit(element) {
                 break;
             }
-            last = Some(key);
+            last = key;
             cursor.forward()?;
         }
         Ok(true)

@@ -5,8 +5,9 @@
 //!
 //! Elements that do not divide a page well would leave much of it empty (two pages for a value of 4 KiB,
 //! half of the second one unused): they are put together in runs of up to [`MAX_RUN`] pages, until no
-//! more than a quarter of the run is wasted. Any reader of the format takes such nodes: bbolt makes them
-//! too, out of two elements.
+//! more than a quarter of the run is wasted, or an eighth if many come at once: then the longer run is not
+//! written again by the next commit. Any reader of the format takes such nodes: bbolt makes them too, out
+//! of two elements.
 use std::ops::Range;
 
 use varve_backend::bbolt::HEADER_LEN;
@@ -25,10 +26,27 @@ pub(crate) struct Fill {
 /// Pages that are cut because keys came in between are left this full, so that the next such keys fit,
 /// in percent.
 const SPLIT_PERCENT: usize = 75;
-/// Pages a node of several elements may take.
-const MAX_RUN: usize = 4;
-/// At most one part in so many of a run may be empty, if there are elements to fill it with.
-const WASTE_SHARE: usize = 4;
+/// Pages a node of several elements may take: if the next commit may have to write it again, and if not.
+const SHORT_RUN: usize = 4;
+const MAX_RUN: usize = 8;
+/// At most one part in so many of a run may be empty, if there are elements to fill it with: of a short
+/// one, and of a longer one.
+const SHORT_WASTE: usize = 4;
+const LONG_WASTE: usize = 8;
+/// A cut of at least so many pages is one of many new elements.
+const BULK_PAGES: usize = 4 * MAX_RUN;
+
+/// Whether elements take half a page and more, so that they do not divide it well.
+fn are_large(total: usize, count: usize, page_size: usize) -> bool {
+    total > count * page_size / 2
+}
+
+/// Whether two nodes that are both to be written take fewer pages as one of `size` bytes and `count`
+/// elements than the `pages` they take as two: large elements that were left over.
+pub(crate) fn save_pages(size: usize, count: usize, pages: usize, page_size: usize) -> bool {
+    let together = size.div_ceil(page_size);
+    are_large(size, count, page_size) && together < pages && together <= MAX_RUN
+}
 
 /// Elements that get a page (or a run of them) of their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,37 +62,60 @@ pub(crate) struct Plan {
     share: usize,
     limit: usize,
     page_size: usize,
-    /// Whether elements may go together in runs of pages.
-    runs: bool,
+    /// How elements may go together in runs.
+    runs: Runs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Runs {
+    No,
+    Short,
+    Long,
+}
+
+/// What happened to the elements of a node that is to be cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// Some came in behind all others.
+    Appended,
+    /// Some came in between.
+    Grown,
+    /// Some went away, or nothing happened: none are expected to come in between soon.
+    Kept,
 }
 
 impl Plan {
-    pub(crate) fn new(total: usize, fill: Fill, appended: bool, shrunk: bool) -> Self {
-        if appended {
-            return Self::appending(fill);
-        }
-        // Where keys go away, none are expected to come in between soon: fill up as if appended.
-        let percent = if shrunk {
-            fill.append_percent
-        } else {
-            SPLIT_PERCENT
+    /// For `count` elements of `total` bytes.
+    pub(crate) fn new(total: usize, count: usize, fill: Fill, why: Why) -> Self {
+        let percent = match why {
+            Why::Appended => return Self::appending(fill, total),
+            Why::Kept if are_large(total, count, fill.page_size) => {
+                return Self::filling(fill, Runs::Long);
+            }
+            Why::Kept => fill.append_percent,
+            Why::Grown => SPLIT_PERCENT,
         };
         let pieces = total.div_ceil(fill.page_size * percent / 100).max(2);
         Self {
             share: total.div_ceil(pieces),
             limit: fill.page_size,
             page_size: fill.page_size,
-            runs: false,
+            runs: Runs::No,
         }
     }
 
-    /// For elements that came in at the end.
-    pub(crate) fn appending(fill: Fill) -> Self {
+    /// For elements that came in at the end of a node that has `total` bytes with them.
+    pub(crate) fn appending(fill: Fill, total: usize) -> Self {
+        let bulk = total >= BULK_PAGES * fill.page_size;
+        Self::filling(fill, if bulk { Runs::Long } else { Runs::Short })
+    }
+
+    fn filling(fill: Fill, runs: Runs) -> Self {
         Self {
             share: usize::MAX,
             limit: fill.page_size * fill.append_percent / 100,
             page_size: fill.page_size,
-            runs: true,
+            runs,
         }
     }
 
@@ -84,8 +125,14 @@ impl Plan {
             return false;
         }
         let room = size.div_ceil(self.page_size) * self.page_size;
-        let wasteful = (room - size) * WASTE_SHARE > room;
-        !(self.runs && wasteful && size + len <= MAX_RUN * self.page_size)
+        let (share, longest) = match self.runs {
+            Runs::No => return true,
+            // Small ones waste little in any case.
+            Runs::Long if are_large(len, 1, self.page_size) => (LONG_WASTE, MAX_RUN),
+            Runs::Long | Runs::Short => (SHORT_WASTE, SHORT_RUN),
+        };
+        let wasteful = (room - size) * share > room;
+        !(wasteful && size + len <= longest * self.page_size)
     }
 
     /// Cuts elements of these lengths into pieces of at least `least` of them.

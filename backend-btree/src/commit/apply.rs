@@ -6,7 +6,7 @@ use super::{Change, Tx};
 use crate::content::{Child, Content, Item, Items, Slice, pair_len};
 use crate::freelist::Run;
 use crate::page::{MAX_DEPTH, Node};
-use crate::split::{Fill, Plan};
+use crate::split::{Fill, Plan, save_pages};
 
 #[cfg(test)]
 mod tests;
@@ -163,6 +163,7 @@ impl<'a> Tx<'a> {
         let mut content = Content::branch(children);
         content.shrunk = shrunk;
         content.appended = only_last && !shrunk;
+        content.grown = !only_last && !shrunk;
         Ok(Outcome::New(content))
     }
 
@@ -203,7 +204,7 @@ impl<'a> Tx<'a> {
     }
 
     /// A thin node is merged with any neighbour, a half-full one with a neighbour that is rewritten
-    /// anyway if both fit one page.
+    /// anyway if both fit one page, or if their elements are large and together take fewer pages.
     fn should_merge(&self, left: &Slot<'_>, right: &Slot<'_>) -> bool {
         let page_size = self.pages.page_size;
         let thin = |slot: &Slot<'_>| match slot {
@@ -217,8 +218,11 @@ impl<'a> Tx<'a> {
             return true;
         }
         match (left, right) {
-            (Slot::Dirty(left), Slot::Dirty(right)) => {
-                (left.shrunk || right.shrunk) && left.size() + right.size() <= page_size * 9 / 10
+            (Slot::Dirty(left), Slot::Dirty(right)) if left.shrunk || right.shrunk => {
+                let (a, b) = (left.size(), right.size());
+                let pages = a.div_ceil(page_size) + b.div_ceil(page_size);
+                a + b <= page_size * 9 / 10
+                    || save_pages(a + b, left.len() + right.len(), pages, page_size)
             }
             _ => false,
         }
@@ -273,7 +277,7 @@ fn leaf<'c>(node: &Node<'c>, changes: ChangeSlice<'c>, fill: Option<Fill>) -> Re
         return append(old, size, changes, fill);
     }
     let mut items = Vec::with_capacity(old.len() + changes.len());
-    let mut shrunk = false;
+    let (mut shrunk, mut grown) = (false, false);
     let mut old = old.into_iter().peekable();
     for (key, change) in changes {
         while let Some(item) = old.next_if(|item| item.key[..] < **key) {
@@ -289,6 +293,7 @@ fn leaf<'c>(node: &Node<'c>, changes: ChangeSlice<'c>, fill: Option<Fill>) -> Re
             Change::DeleteBucket => shrunk |= replaced.is_some(),
             Change::Put { flags, value } => {
                 refuse_bucket(replaced.as_ref(), *flags)?;
+                grown |= replaced.is_none_or(|old| old.value.len() < value.len());
                 items.push(Item {
                     flags: *flags,
                     key: Slice::Lent(key),
@@ -301,6 +306,7 @@ fn leaf<'c>(node: &Node<'c>, changes: ChangeSlice<'c>, fill: Option<Fill>) -> Re
     let mut content = Content::leaf(items);
     content.shrunk = shrunk;
     content.appended = appended;
+    content.grown = grown;
     Ok(Outcome::New(content))
 }
 
@@ -325,7 +331,7 @@ fn append<'c>(
     let full = match (fill, new.peek()) {
         (Some(fill), Some(next)) => {
             let len = pair_len(&next.key, &next.value);
-            size + len > fill.page_size && Plan::appending(fill).is_full(size, len)
+            size + len > fill.page_size && Plan::appending(fill, size).is_full(size, len)
         }
         _ => false,
     };

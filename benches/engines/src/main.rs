@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 
 mod bbolt;
 mod fjall;
+mod floor;
 mod lmdb;
 mod redb;
 mod store;
@@ -88,7 +89,8 @@ impl Drop for Dir {
 type Stores = Vec<(&'static str, Box<dyn Store>)>;
 
 /// One store of each engine in one directory. With `both` ours comes twice: values lent and values kept.
-fn stores(args: &Args, dir: &Path, both: bool) -> Result<Stores> {
+/// For reads of values of one length the floor comes last.
+fn stores(args: &Args, dir: &Path, both: bool, value_len: Option<usize>) -> Result<Stores> {
     let mut all: Stores = Vec::new();
     if args.wants("varve") {
         let ours = varve::open(dir, varve::Read::Lent)?;
@@ -109,6 +111,9 @@ fn stores(args: &Args, dir: &Path, both: bool) -> Result<Stores> {
     }
     if args.wants("fjall") {
         all.push(("fjall", Box::new(fjall::open(dir)?)));
+    }
+    if let Some(len) = value_len.filter(|_| args.wants("floor")) {
+        all.push(("floor", Box::new(floor::open(dir, len)?)));
     }
     Ok(all)
 }
@@ -141,7 +146,7 @@ fn rounds(
 fn writes(args: &Args, values: &Values, rows: &mut Vec<Row>) -> Result<()> {
     for value_len in [256, 4096] {
         let dir = Dir::new(&args.dir, "writes")?;
-        let mut stores = stores(args, &dir.0, false)?;
+        let mut stores = stores(args, &dir.0, false, None)?;
         let mut next = 0;
         let mut append = |commits, per_commit| {
             let from = next;
@@ -184,11 +189,11 @@ fn reads(args: &Args, values: &Values, rows: &mut Vec<Row>) -> Result<()> {
     for (value_len, below) in [(256, 500_000), (4096, 50_000)] {
         let dir = Dir::new(&args.dir, "reads")?;
         {
-            let mut stores = stores(args, &dir.0, false)?;
+            let mut stores = stores(args, &dir.0, false, Some(value_len))?;
             load(&mut stores, below, value_len, values)?;
         }
         // Opened anew: nobody reads from the buffer it wrote from.
-        let mut stores = stores(args, &dir.0, true)?;
+        let mut stores = stores(args, &dir.0, true, Some(value_len))?;
         let mut run = |name: &str, operations, job: &dyn Fn(u64) -> Job| -> Result<()> {
             // Once for the caches.
             rounds(&mut stores, 1, values, |_| job(99))?;
@@ -229,7 +234,7 @@ fn reads(args: &Args, values: &Values, rows: &mut Vec<Row>) -> Result<()> {
 
 fn deletes(args: &Args, values: &Values, rows: &mut Vec<Row>) -> Result<()> {
     let dir = Dir::new(&args.dir, "deletes")?;
-    let mut stores = stores(args, &dir.0, false)?;
+    let mut stores = stores(args, &dir.0, false, None)?;
     let windows = args.rounds as u64;
     load(&mut stores, windows.div_ceil(2) * 100_000, 256, values)?;
     let window = |round: usize| {
