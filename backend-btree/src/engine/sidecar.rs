@@ -160,11 +160,7 @@ pub(super) fn read(
 }
 
 /// Fingerprint and runs, if everything in the bytes is as it should be.
-fn decode(
-    bytes: &[u8],
-    meta: &Meta,
-    identity: &[u8; IDENTITY_LEN],
-) -> Option<(u64, Vec<Run>)> {
+fn decode(bytes: &[u8], meta: &Meta, identity: &[u8; IDENTITY_LEN]) -> Option<(u64, Vec<Run>)> {
     let (body, sum) = bytes.split_at_checked(bytes.len().checked_sub(8)?)?;
     if mix(SEED, body).to_le_bytes() != *sum || body.get(..8)? != MAGIC {
         return None;

@@ -129,6 +129,40 @@ fn values_of_a_page_and_more_share_pages() {
     assert!(db.check().is_sound());
 }
 
+/// Values of 4 KiB in one commit, most of them deleted in another, and the file given back its space.
+#[test]
+fn what_deletions_leave_of_large_values_stays_close_together() {
+    let db = open(
+        &SimFs::new().shared(),
+        "/db".as_ref(),
+        BtreeOptions::default(),
+    );
+    db.commit(&revisions(0, 1400, 4096)).unwrap();
+    let taken = |db: &BtreeEngine| {
+        let leaves = leaves(db);
+        assert!(leaves.iter().all(|page| page.overflow < 8));
+        leaves.iter().map(|page| page.overflow + 1).sum::<u64>()
+    };
+    // Seven in eight pages.
+    assert!(taken(&db) <= 1602, "{} pages for 1,400", taken(&db));
+    delete(&db, (0..1400).filter(|n| n % 7 == 3));
+    assert!(taken(&db) <= 1402, "{} pages for 1,200", taken(&db));
+    delete(&db, (0..1400).filter(|n| n % 10 != 0));
+    // 120 are left; two pages each would be 240.
+    assert!(taken(&db) <= 145, "{} pages for 120", taken(&db));
+    db.reclaim().unwrap();
+    let (sizes, after) = (db.sizes(), taken(&db));
+    assert!(after <= 145, "{after} pages for 120 that were moved");
+    assert!(sizes.total_bytes < 170 * 4096, "{sizes:?}");
+    let snapshot = db.btree_snapshot();
+    for n in 0..1400 {
+        let value = snapshot.get(KEY, &revision(n)).unwrap();
+        assert_eq!(value.is_some(), n % 10 == 0 && n % 7 != 3);
+        assert!(value.is_none_or(|v| v[..8] == n.to_be_bytes()));
+    }
+    assert!(db.check().is_sound());
+}
+
 #[test]
 fn snapshots_and_values_stand_while_the_map_grows() {
     let dir = tempfile::tempdir().unwrap();
