@@ -4,7 +4,8 @@
 #   benches/engines.sh [--rounds N] [--only varve,lmdb] [SECTION...]
 #
 # Sections: writes reads deletes (together about a minute), reopen (stores of 1 GiB, about two minutes);
-# without any, all of them. Stores are made under TMPDIR, which should be a disk and not a RAM disk.
+# without any, all of them. Reads also show a floor: values in a mapped file, found by multiplication.
+# Stores are made under TMPDIR, which should be a disk and not a RAM disk.
 # bbolt needs Go and its module proxy (or module cache); without them it is left out.
 set -euo pipefail
 

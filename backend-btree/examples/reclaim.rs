@@ -1,8 +1,8 @@
 //! Space comes back by itself: fills a store, deletes nine tenths of it, goes on writing lightly, and
 //! prints how the file shrinks and how long each write waited.
 //!
-//! `cargo run --release -p varve-backend-btree --example reclaim -- [MIB] [DIRECTORY]` (defaults: 1024
-//! MiB, the current directory; the file is removed again). The figures of `docs/PERFORMANCE.md` come
+//! `cargo run --release -p varve-backend-btree --example reclaim -- [MIB] [DIRECTORY] [VALUE_BYTES]`
+//! (defaults: 1024 MiB, the current directory, 256; the file is removed again). The figures of `docs/PERFORMANCE.md` come
 //! from here.
 #![expect(clippy::print_stdout, reason = "a program that tells what it sees")]
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use varve_backend_btree::{BtreeEngine, BtreeOptions};
 use varve_vfs::RealFs;
 
 const KEY: Bucket = Bucket::new("key");
-const VALUE: usize = 256;
+const USAGE: &str = "usage: reclaim [MIB] [DIRECTORY] [VALUE_BYTES, at least 8]";
 /// Operations of one guard while filling and deleting, as a compaction takes them.
 const CHUNK: u64 = 500;
 /// Light traffic: a put every other millisecond or so.
@@ -28,15 +28,21 @@ fn main() -> Result<()> {
     let mib: u64 = args
         .next()
         .map_or(Ok(1024), |text| text.parse())
-        .map_err(|_| Error::invalid("usage: reclaim [MIB] [DIRECTORY]"))?;
+        .map_err(|_| Error::invalid(USAGE))?;
     let dir = args.next().map_or_else(PathBuf::new, PathBuf::from);
+    let value_len: usize = args
+        .next()
+        .map_or(Ok(256), |text| text.parse())
+        .ok()
+        .filter(|len| *len >= 8)
+        .ok_or_else(|| Error::invalid(USAGE))?;
     let path = dir.join(format!("reclaim-{}.db", std::process::id()));
-    let outcome = run((mib << 20) / VALUE as u64, &path);
+    let outcome = run((mib << 20) / value_len as u64, value_len, &path);
     std::fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?;
     outcome
 }
 
-fn run(pairs: u64, path: &PathBuf) -> Result<()> {
+fn run(pairs: u64, value_len: usize, path: &PathBuf) -> Result<()> {
     let engine = Arc::new(BtreeEngine::open(
         Arc::new(RealFs),
         path,
@@ -48,14 +54,14 @@ fn run(pairs: u64, path: &PathBuf) -> Result<()> {
     while next < pairs {
         let mut guard = backend.begin();
         for _ in 0..CHUNK {
-            guard.put(KEY, revision(next), value(next));
+            guard.put(KEY, revision(next), value(next, value_len));
             next += 1;
         }
         guard.end();
     }
     backend.force_commit()?;
     println!(
-        "filled: {} pairs of {VALUE} B in {:.1} s, file {} MiB",
+        "filled: {} pairs of {value_len} B in {:.1} s, file {} MiB",
         next,
         begun.elapsed().as_secs_f64(),
         mib(file_len(path)?)
@@ -72,7 +78,7 @@ fn run(pairs: u64, path: &PathBuf) -> Result<()> {
         guard.end();
         at = end;
         let wait = Instant::now();
-        put(&backend, next);
+        put(&backend, next, value_len);
         deleting.add(wait.elapsed());
         next += 1;
         std::thread::sleep(PAUSE);
@@ -86,7 +92,7 @@ fn run(pairs: u64, path: &PathBuf) -> Result<()> {
     let mut last_line = begun;
     loop {
         let wait = Instant::now();
-        put(&backend, next);
+        put(&backend, next, value_len);
         resting.add(wait.elapsed());
         next += 1;
         std::thread::sleep(PAUSE);
@@ -118,9 +124,9 @@ fn run(pairs: u64, path: &PathBuf) -> Result<()> {
 }
 
 /// One put as a member applies it: what it waits for is what this measures.
-fn put(backend: &Backend, n: u64) {
+fn put(backend: &Backend, n: u64, value_len: usize) {
     let mut guard = backend.begin();
-    guard.put(KEY, revision(n), value(n));
+    guard.put(KEY, revision(n), value(n, value_len));
     guard.end();
 }
 
@@ -131,8 +137,8 @@ fn revision(n: u64) -> Bytes {
     Bytes::from(key)
 }
 
-fn value(n: u64) -> Bytes {
-    let mut value = vec![0x5a; VALUE];
+fn value(n: u64, len: usize) -> Bytes {
+    let mut value = vec![0x5a; len];
     value[..8].copy_from_slice(&n.to_be_bytes());
     Bytes::from(value)
 }
