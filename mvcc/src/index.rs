@@ -17,38 +17,32 @@
 //!
 //! Rows and values (`range`, `write`), and the deletion of what dies (`compact`).
 
-use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::key_history::{Entry, Found, KeyHistory};
 use crate::revision::{Revision, RowKey};
 
+mod due;
 mod keys;
 mod slot;
 #[cfg(test)]
 mod tests;
 mod tree;
 
-use slot::Slot;
+use due::DueQueue;
+use slot::{Compacted, Slot};
+use tree::Tree;
 pub(crate) use tree::{Bounds, KeyParts};
-use tree::{Place, Tree};
 
 /// The index, as the writer has it.
 #[derive(Debug)]
 pub(crate) struct Index {
     tree: Tree<Slot>,
-    /// Main revisions that superseded an older revision of a key, ascending.
-    superseding: VecDeque<Due>,
-    /// Main revisions of tombstones, ascending.
-    tombstones: VecDeque<Due>,
-}
-
-/// A key that may lose a revision once a compaction reaches `main`.
-#[derive(Debug)]
-struct Due {
-    main: i64,
-    key: Arc<[u8]>,
+    /// Main revisions that superseded an older revision of a key.
+    superseding: DueQueue,
+    /// Main revisions of tombstones.
+    tombstones: DueQueue,
 }
 
 /// The index as it was when the view was taken.
@@ -61,8 +55,8 @@ impl Index {
     pub(crate) fn new() -> Self {
         Self {
             tree: Tree::new(),
-            superseding: VecDeque::new(),
-            tombstones: VecDeque::new(),
+            superseding: DueQueue::default(),
+            tombstones: DueQueue::default(),
         }
     }
 
@@ -75,75 +69,71 @@ impl Index {
 
     /// Adds a put and returns what it became.
     pub(crate) fn put(&mut self, key: &[u8], revision: Revision) -> Found {
-        let (place, was) = self.find(key);
-        let entry = match &was {
-            Some((slot, _)) => slot.last().next_put(revision),
-            None => Entry::put(revision, revision.main, 1),
-        };
-        self.push(&place, was, key, entry);
-        entry.found().expect("a put is found")
+        let written = self.write(key, |last| {
+            Some(match last {
+                Some(last) => last.next_put(revision),
+                None => Entry::put(revision, revision.main, 1),
+            })
+        });
+        let found = written.and_then(|entry| entry.found());
+        found.expect("a put was written")
     }
 
     /// Adds a deletion. False, and no change, when there is nothing to delete.
     pub(crate) fn tombstone(&mut self, key: &[u8], revision: Revision) -> bool {
-        let (place, was) = self.find(key);
-        let live = was.as_ref().is_some_and(|(_, live)| *live);
-        if live {
-            self.push(&place, was, key, Entry::tombstone(revision));
-        }
-        live
+        let written = self.write(key, |last| {
+            let live = last.is_some_and(|last| !last.is_tombstone());
+            live.then(|| Entry::tombstone(revision))
+        });
+        written.is_some()
     }
 
     /// Adds a write read back from the `key` bucket; rows come in ascending order.
     pub(crate) fn restore(&mut self, key: &[u8], entry: Entry) {
-        let (place, was) = self.find(key);
-        self.push(&place, was, key, entry);
+        self.write(key, |_| Some(entry));
     }
 
-    fn find(&mut self, key: &[u8]) -> (Place, Option<(Slot, bool)>) {
-        let (place, found) = self.tree.find(key);
-        (place, found.map(|(slot, live)| (slot.clone(), live)))
-    }
-
-    fn push(&mut self, place: &Place, was: Option<(Slot, bool)>, key: &[u8], entry: Entry) {
-        let live = !entry.is_tombstone();
-        let main = entry.revision.main;
-        let Some((slot, was_live)) = was else {
-            let slot = Slot::of(key, entry);
-            if let Slot::Many(history) = &slot
-                && !live
-            {
-                let key = Arc::clone(&history.key);
-                self.tombstones.push_back(Due { main, key });
+    /// Adds the write that `next` makes of the newest one so far, if it makes one.
+    fn write(
+        &mut self,
+        key: &[u8],
+        next: impl FnOnce(Option<Entry>) -> Option<Entry>,
+    ) -> Option<Entry> {
+        let (place, was) = self.tree.find(key);
+        let was_live = was.map(|(_, live)| live);
+        let (entry, slot) = match was {
+            None => {
+                let entry = next(None)?;
+                (entry, Some(Slot::of(entry)))
             }
-            self.tree.insert_at(place, key, slot, live);
-            return;
-        };
-        let shared = match slot {
-            Slot::Many(history) => {
-                history.versions.lock().push(entry);
-                let shared = Arc::clone(&history.key);
-                if live != was_live {
-                    self.tree.insert_at(place, key, Slot::Many(history), live);
-                }
-                shared
-            }
-            Slot::One(one) => {
-                let shared: Arc<[u8]> = key.into();
+            Some((Slot::One(one), _)) => {
+                let entry = next(Some(one.entry()))?;
                 let versions = KeyHistory::of_two(one.entry(), entry);
-                let slot = Slot::many(Arc::clone(&shared), versions);
-                self.tree.insert_at(place, key, slot, live);
-                shared
+                (entry, Some(Slot::many(versions)))
+            }
+            Some((Slot::Many(history), live)) => {
+                let mut versions = history.lock();
+                let entry = next(Some(versions.last()))?;
+                versions.push(entry);
+                drop(versions);
+                // Of what the tree itself holds only the mark may change.
+                let marked = live == entry.is_tombstone();
+                (entry, marked.then(|| Slot::Many(Arc::clone(history))))
             }
         };
+        let live = !entry.is_tombstone();
+        if let Some(slot) = slot {
+            self.tree.insert_at(&place, key, slot, live);
+        }
+        let main = entry.revision.main;
         if !live {
-            let key = Arc::clone(&shared);
-            self.tombstones.push_back(Due { main, key });
+            self.tombstones.push(main, key);
         }
         // A put after a tombstone supersedes nothing: the tombstone has its own time to die.
-        if was_live || !live {
-            self.superseding.push_back(Due { main, key: shared });
+        if was_live.is_some_and(|was_live| was_live || !live) {
+            self.superseding.push(main, key);
         }
+        Some(entry)
     }
 
     /// Forgets a part of what a compaction at `at` removes: touches at most `limit` queued keys and
@@ -153,16 +143,16 @@ impl Index {
     pub(crate) fn compact_some(&mut self, at: i64, limit: usize, dead: &mut Vec<RowKey>) -> bool {
         let mut touched = Vec::new();
         while touched.len() < limit {
-            let due = self.superseding.pop_front_if(|due| due.main <= at);
+            let due = self.superseding.pop_if(|main| main <= at);
             // A tombstone at the compaction's own revision stays until the next one.
-            let due = due.or_else(|| self.tombstones.pop_front_if(|due| due.main < at));
-            let Some(due) = due else { break };
-            touched.push(due.key);
+            let due = due.or_else(|| self.tombstones.pop_if(|main| main < at));
+            let Some(key) = due else { break };
+            touched.push(key);
         }
         let done = touched.len() < limit;
         if done {
-            shrink(&mut self.superseding);
-            shrink(&mut self.tombstones);
+            self.superseding.shrink();
+            self.tombstones.shrink();
         }
         touched.sort_unstable();
         touched.dedup();
@@ -172,28 +162,16 @@ impl Index {
         done
     }
 
-    fn compact_key(&mut self, key: &Arc<[u8]>, at: i64, dead: &mut Vec<RowKey>) {
-        let (place, Some((Slot::Many(history), live))) = self.find(key) else {
-            // An earlier compaction already left the key with one version, or with none.
+    fn compact_key(&mut self, key: &[u8], at: i64, dead: &mut Vec<RowKey>) {
+        let (place, Some((slot, live))) = self.tree.find(key) else {
+            // An earlier compaction already left the key with nothing.
             return;
         };
-        let versions = history.versions.lock();
-        let (dying, kept) = versions.split_at_compaction(at);
-        if dying.is_empty() {
-            return;
+        match slot.compacted(at, dead) {
+            Compacted::Same => {}
+            Compacted::Left(left) => self.tree.insert_at(&place, key, left, live),
+            Compacted::Gone => self.tree.remove(key),
         }
-        dead.extend(dying.iter().map(Entry::row));
-        let Some(left) = KeyHistory::from_kept(kept) else {
-            drop(versions);
-            self.tree.remove(key);
-            return;
-        };
-        let slot = match left.single() {
-            Some(entry) if live => Slot::of(key, entry),
-            _ => Slot::many(Arc::clone(key), left),
-        };
-        drop(versions);
-        self.tree.insert_at(&place, key, slot, live);
     }
 
     /// The version of `key` visible at main revision `at`.
@@ -209,21 +187,10 @@ impl Index {
             end: None,
         };
         self.tree.visit(bounds, &mut |_, slot, _| {
-            if let Slot::Many(history) = slot {
-                let versions = history.versions.lock().len();
-                sum += size_of::<slot::History>() + 32 + history.key.len();
-                sum += versions * size_of::<Entry>();
-            }
+            sum += slot.heap_bytes();
             ControlFlow::Continue(())
         });
-        sum + (self.superseding.capacity() + self.tombstones.capacity()) * size_of::<Due>()
-    }
-}
-
-/// Gives back what a large compaction left unused.
-fn shrink(queue: &mut VecDeque<Due>) {
-    if queue.capacity() / 4 > queue.len() {
-        queue.shrink_to(queue.len() * 2);
+        sum + self.superseding.heap_bytes() + self.tombstones.heap_bytes()
     }
 }
 

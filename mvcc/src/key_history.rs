@@ -14,8 +14,11 @@
 
 use crate::revision::{Revision, RowKey};
 
+mod packed;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use packed::Packed;
 
 /// Marks a deletion in [`Entry::version`]; no stored record carries this number.
 const TOMBSTONE: i64 = i64::MIN;
@@ -91,52 +94,116 @@ impl Entry {
         }
         Self::put(revision, self.created, self.version.saturating_add(1))
     }
+
+    /// Whether a compaction at `at` removes the write, being the newest one of its key up to there: a
+    /// tombstone stays only when it happened at `at` itself, the rule of etcd 3.4.34, 3.5.16 and 3.6.
+    pub(crate) const fn dies_as_newest(&self, at: i64) -> bool {
+        self.is_tombstone() && self.revision.main < at
+    }
 }
 
 /// All versions of one key, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeyHistory {
-    entries: Vec<Entry>,
+    versions: Versions,
 }
+
+/// Most keys with more than one version have two.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Versions {
+    Two([Packed; 2]),
+    List(List),
+}
+
+/// Nearly all versions fit [`Packed`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum List {
+    Packed(Vec<Packed>),
+    /// As soon as one of them has numbers out of the ordinary.
+    Wide(Vec<Entry>),
+}
+
+const _: () = assert!(
+    size_of::<KeyHistory>() == 48,
+    "the index's memory goal depends on it"
+);
 
 impl KeyHistory {
     /// A history that begins with `entry`.
     pub(crate) fn new(entry: Entry) -> Self {
         Self {
-            entries: vec![entry],
+            versions: Versions::List(match Packed::of(entry) {
+                Some(packed) => List::Packed(vec![packed]),
+                None => List::Wide(vec![entry]),
+            }),
         }
     }
 
-    /// Two writes, in the room of two: most keys with more than one version have few.
+    /// Two writes, in the room of two.
     pub(crate) fn of_two(first: Entry, second: Entry) -> Self {
-        let mut history = Self {
-            entries: Vec::with_capacity(2),
-        };
-        history.entries.push(first);
-        history.push(second);
-        history
+        assert_order(first, second);
+        Self {
+            versions: match (Packed::of(first), Packed::of(second)) {
+                (Some(first), Some(second)) => Versions::Two([first, second]),
+                _ => Versions::List(List::Wide(vec![first, second])),
+            },
+        }
+    }
+
+    /// Number of writes remembered.
+    pub(crate) fn len(&self) -> usize {
+        match &self.versions {
+            Versions::Two(two) => two.len(),
+            Versions::List(List::Packed(list)) => list.len(),
+            Versions::List(List::Wide(list)) => list.len(),
+        }
+    }
+
+    /// Write `i`, counted from the oldest.
+    fn entry(&self, i: usize) -> Entry {
+        match &self.versions {
+            Versions::Two(two) => two[i].entry(),
+            Versions::List(List::Packed(list)) => list[i].entry(),
+            Versions::List(List::Wide(list)) => list[i],
+        }
+    }
+
+    /// All writes, oldest first.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = Entry> {
+        (0..self.len()).map(|i| self.entry(i))
     }
 
     /// The newest write.
     pub(crate) fn last(&self) -> Entry {
-        *self.entries.last().expect("a history is never empty")
-    }
-
-    /// The only write, if there is just one.
-    pub(crate) fn single(&self) -> Option<Entry> {
-        match self.entries[..] {
-            [entry] => Some(entry),
-            _ => None,
-        }
+        self.entry(self.len() - 1)
     }
 
     /// Appends a write that happened after all others.
     pub(crate) fn push(&mut self, entry: Entry) {
-        assert!(
-            self.last().revision < entry.revision,
-            "writes of a key arrive in the order of their revisions"
-        );
-        self.entries.push(entry);
+        assert_order(self.last(), entry);
+        let packed = Packed::of(entry);
+        match (&mut self.versions, packed) {
+            (Versions::List(List::Packed(list)), Some(packed)) => list.push(packed),
+            (Versions::List(List::Wide(list)), _) => list.push(entry),
+            (Versions::Two([first, second]), Some(packed)) => {
+                let mut list = Vec::with_capacity(4);
+                list.extend([*first, *second, packed]);
+                self.versions = Versions::List(List::Packed(list));
+            }
+            (_, None) => {
+                let list = self.entries().chain([entry]).collect();
+                self.versions = Versions::List(List::Wide(list));
+            }
+        }
+    }
+
+    /// Number of writes whose main revision is at most `at`.
+    fn up_to(&self, at: i64) -> usize {
+        match &self.versions {
+            Versions::Two(two) => two.partition_point(|v| v.main() <= at),
+            Versions::List(List::Packed(list)) => list.partition_point(|v| v.main() <= at),
+            Versions::List(List::Wide(list)) => list.partition_point(|v| v.revision.main <= at),
+        }
     }
 
     /// The newest write whose main revision is at most `at`.
@@ -146,33 +213,44 @@ impl KeyHistory {
         if last.revision.main <= at {
             return Some(last);
         }
-        let after = self.entries.partition_point(|e| e.revision.main <= at);
-        after.checked_sub(1).map(|i| self.entries[i])
+        self.up_to(at).checked_sub(1).map(|i| self.entry(i))
     }
 
-    /// Splits into what a compaction at `at` removes and what it keeps, both oldest first.
-    ///
-    /// Of the writes at or before `at` only the newest stays, and a tombstone only when it happened
-    /// at `at` itself: the rule of etcd 3.4.34, 3.5.16 and 3.6.
-    pub(crate) fn split_at_compaction(&self, at: i64) -> (&[Entry], &[Entry]) {
-        let after = self.entries.partition_point(|e| e.revision.main <= at);
-        let Some(newest) = after.checked_sub(1) else {
-            return (&[], &self.entries);
+    /// How many of the writes, the oldest ones, a compaction at `at` removes: of those at or before `at`
+    /// all but the newest, and that one too if it [`dies`](Entry::dies_as_newest).
+    pub(crate) fn dying_at(&self, at: i64) -> usize {
+        let after = self.up_to(at);
+        match after.checked_sub(1) {
+            Some(newest) if !self.entry(newest).dies_as_newest(at) => newest,
+            _ => after,
+        }
+    }
+
+    /// The history without its `count` oldest writes, `None` when nothing is left.
+    pub(crate) fn without_oldest(&self, count: usize) -> Option<Self> {
+        let mut left = self.entries().skip(count);
+        let first = left.next()?;
+        let Some(second) = left.next() else {
+            return Some(Self::new(first));
         };
-        let entry = self.entries[newest];
-        let dies = entry.is_tombstone() && entry.revision.main < at;
-        self.entries.split_at(if dies { after } else { newest })
+        let mut history = Self::of_two(first, second);
+        left.for_each(|entry| history.push(entry));
+        Some(history)
     }
 
-    /// The part of the history that begins at `kept`, `None` when nothing is left.
-    pub(crate) fn from_kept(kept: &[Entry]) -> Option<Self> {
-        (!kept.is_empty()).then(|| Self {
-            entries: kept.to_vec(),
-        })
+    /// Memory behind the history, in bytes.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match &self.versions {
+            Versions::Two(_) => 0,
+            Versions::List(List::Packed(list)) => list.capacity() * size_of::<Packed>(),
+            Versions::List(List::Wide(list)) => list.capacity() * size_of::<Entry>(),
+        }
     }
+}
 
-    /// Number of writes remembered.
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
-    }
+fn assert_order(first: Entry, second: Entry) {
+    assert!(
+        first.revision < second.revision,
+        "writes of a key arrive in the order of their revisions"
+    );
 }

@@ -31,6 +31,7 @@ mod hash;
 mod index;
 mod key_history;
 mod lease;
+mod measure;
 mod options;
 mod range;
 mod read;
@@ -49,6 +50,8 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, Result};
 pub use hash::HashKv;
 pub use lease::{Lease, LeaseCheckpoint, LeaseCounts, LeaseInfo, Lessor, MAX_LEASE_TTL_SECONDS};
+#[doc(hidden)]
+pub use measure::{IndexAlone, IndexSnapshot};
 pub use options::{CompactionStep, Durability, Publish, StoreOptions, WatchLimits};
 pub use range::{Located, RangeOptions, RangeResult, SortOrder, SortTarget, prefix_end};
 pub use read::ReadView;

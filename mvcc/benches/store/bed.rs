@@ -12,6 +12,8 @@ use varve_backend_btree::{BtreeEngine, BtreeOptions};
 use varve_mvcc::{Publish, Store, StoreOptions};
 use varve_vfs::RealFs;
 
+use crate::nowhere::Nowhere;
+
 /// Name `n`, 48 bytes as Kubernetes makes them.
 pub(crate) fn pod(n: u64) -> Bytes {
     format!("/registry/pods/namespace-{:03}/pod-{n:012}-x", n % 100).into()
@@ -45,6 +47,11 @@ pub(crate) fn on_disk(path: &Path, options: StoreOptions) -> Store {
 /// A store in memory: no file, the same batches.
 pub(crate) fn in_memory(options: StoreOptions) -> Store {
     on(Arc::new(MemoryEngine::new()), options)
+}
+
+/// A store over an engine that keeps nothing: what is measured is the store and its batch.
+pub(crate) fn on_nothing(options: StoreOptions) -> Store {
+    on(Arc::new(Nowhere), options)
 }
 
 fn on(engine: Arc<dyn Engine>, options: StoreOptions) -> Store {

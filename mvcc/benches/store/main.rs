@@ -1,6 +1,6 @@
 //! What the store costs, one table row per goal: `cargo bench -p varve-mvcc [-- SECTION...]`.
 //!
-//! Sections: `memory` `inserts` `reads` `compaction` `reopen` `watch` (all of them by default, about two
+//! Sections: `memory` `index` `inserts` `reads` `compaction` `reopen` `watch` (all of them by default, about two
 //! minutes), and `ten-million` (only when named: 10 M keys, 2 GB of disk, another two minutes). Files
 //! go to the directory `VARVE_BENCH_DIR` names, or to the temporary one.
 //!
@@ -17,6 +17,7 @@ mod compaction;
 mod fan_out;
 mod inserts;
 mod memory;
+mod nowhere;
 mod reads;
 mod reopen;
 mod table;
@@ -26,8 +27,9 @@ use table::Table;
 /// A name, and what to measure.
 type Section = (&'static str, fn(&mut Table));
 
-const SECTIONS: [Section; 6] = [
+const SECTIONS: [Section; 7] = [
     ("memory", memory::run),
+    ("index", inserts::index_alone),
     ("inserts", inserts::run),
     ("reads", reads::run),
     ("compaction", compaction::run),

@@ -15,7 +15,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::keys::Keys;
+use super::keys::{Keys, common_prefix_len, make_room};
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +23,8 @@ mod tests;
 /// Entries of a leaf, at most. A change copies one node per level, so small nodes make cheap writes and
 /// large ones make less overhead per key; 64 measured best.
 const MAX_ENTRIES: usize = 64;
+/// Entries a leaf that grows makes room for at once.
+const ROOM_ENTRIES: usize = 8;
 /// Children of an inner node, at most. Copying an inner node touches the reference count of every child,
 /// each a cache line somewhere: that, not the bytes, is what a copied path costs.
 const MAX_CHILDREN: usize = 16;
@@ -113,6 +115,15 @@ struct Child<V> {
 struct Split<V> {
     separator: Vec<u8>,
     right: Node<V>,
+}
+
+/// What an insertion did to a subtree.
+struct Inserted<V> {
+    /// A key that was not there before.
+    key: bool,
+    /// Whether the entry was live before, and whether it is now.
+    live: (bool, bool),
+    split: Option<Split<V>>,
 }
 
 /// A key as it lies in a leaf: two parts to be read one after the other.
@@ -216,7 +227,8 @@ impl<V: Clone> Tree<V> {
     /// not changed since.
     pub(super) fn insert_at(&mut self, place: &Place, key: &[u8], value: V, live: bool) {
         self.appending = place.last;
-        let Some(split) = Node::insert(&mut self.root, place, 0, key, value, live) else {
+        let inserted = Node::insert(&mut self.root, place, 0, key, value, live);
+        let Some(split) = inserted.split else {
             return;
         };
         let left = Child::of(Arc::clone(&self.root));
@@ -274,7 +286,31 @@ impl<V> Child<V> {
     }
 }
 
+impl Counts {
+    fn add<V>(&mut self, inserted: &Inserted<V>) {
+        let (was, is) = inserted.live;
+        self.keys += usize::from(inserted.key);
+        self.live = self.live + usize::from(is) - usize::from(was);
+    }
+}
+
 impl<V> Leaf<V> {
+    /// Replaces entry `i`; returns whether it was live.
+    fn replace(&mut self, i: usize, value: V, live: bool) -> bool {
+        let was_live = self.live >> i & 1 == 1;
+        self.values[i] = value;
+        self.live = self.live & !(1 << i) | u128::from(live) << i;
+        was_live
+    }
+
+    fn insert(&mut self, i: usize, key: &[u8], value: V, live: bool) {
+        self.keys.insert(i, key);
+        make_room(&mut self.values, 1, ROOM_ENTRIES);
+        self.values.insert(i, value);
+        let low = low_bits(i);
+        self.live = self.live & low | (self.live & !low) << 1 | u128::from(live) << i;
+    }
+
     fn range(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> (usize, usize) {
         let at = |key| self.keys.search(key).unwrap_or_else(|i| i);
         (start.map_or(0, at), end.map_or(self.values.len(), at))
@@ -421,43 +457,52 @@ impl<V: Clone> Node<V> {
         key: &[u8],
         value: V,
         live: bool,
-    ) -> Option<Split<V>> {
+    ) -> Inserted<V> {
         let node = Arc::make_mut(this);
-        let inserted_at = match node {
+        let (at, mut inserted) = match node {
             Self::Leaf(leaf) => match place.at {
                 Ok(i) => {
-                    leaf.values[i] = value;
-                    leaf.live = leaf.live & !(1 << i) | u128::from(live) << i;
-                    return None;
+                    let was_live = leaf.replace(i, value, live);
+                    return Inserted {
+                        key: false,
+                        live: (was_live, live),
+                        split: None,
+                    };
                 }
                 Err(i) => {
-                    leaf.keys.insert(i, key);
-                    leaf.values.insert(i, value);
-                    let low = low_bits(i);
-                    leaf.live = leaf.live & low | (leaf.live & !low) << 1 | u128::from(live) << i;
-                    i
+                    leaf.insert(i, key, value, live);
+                    let inserted = Inserted {
+                        key: true,
+                        live: (false, live),
+                        split: None,
+                    };
+                    (i, inserted)
                 }
             },
             Self::Inner(inner) => {
                 let i = usize::from(place.children[level]);
                 let child = &mut inner.children[i];
-                let split = Self::insert(&mut child.node, place, level + 1, key, value, live);
+                let mut inserted =
+                    Self::insert(&mut child.node, place, level + 1, key, value, live);
+                let Some(split) = inserted.split.take() else {
+                    child.counts.add(&inserted);
+                    return inserted;
+                };
                 child.counts = child.node.counts();
-                let split = split?;
                 inner.keys.insert(i, &split.separator);
                 inner
                     .children
                     .insert(i + 1, Child::of(Arc::new(split.right)));
-                i + 1
+                (i + 1, inserted)
             }
         };
-        if !node.is_too_big() {
-            return None;
+        if node.is_too_big() {
+            // Keys that only grow fill their nodes: the old one stays full, the new one starts empty.
+            let len = node.len();
+            let at_the_end = at + 1 == len && len > node.max_len();
+            inserted.split = Some(node.split(if at_the_end { len - 2 } else { len / 2 }));
         }
-        // Keys that only grow fill their nodes: the old one stays full, the new one starts empty.
-        let len = node.len();
-        let at_the_end = inserted_at + 1 == len && len > node.max_len();
-        Some(node.split(if at_the_end { len - 2 } else { len / 2 }))
+        inserted
     }
 
     /// Cuts the node before entry `at`.
@@ -469,8 +514,11 @@ impl<V: Clone> Node<V> {
                 leaf.values.shrink_to_fit();
                 let live = leaf.live >> at;
                 leaf.live &= low_bits(at);
+                // The shortest key that parts the two: short separators make searches short.
+                let (last, mut separator) = (leaf.keys.to_vec(at - 1), keys.to_vec(0));
+                separator.truncate(common_prefix_len(&last, &separator) + 1);
                 Split {
-                    separator: keys.to_vec(0),
+                    separator,
                     right: Self::Leaf(Leaf { keys, values, live }),
                 }
             }

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 /// foo: put 2, put 4, del 6, put 8, put 10, del 12, put 14, put 15.1, del 16.
@@ -23,8 +25,16 @@ fn foo() -> KeyHistory {
     history
 }
 
-fn shown(entries: &[Entry]) -> String {
-    let shown = entries.iter().map(|entry| {
+/// What a compaction removes and what it leaves.
+fn compacted(history: &KeyHistory, at: i64) -> (String, String) {
+    let dying = history.dying_at(at);
+    let left = history.without_oldest(dying);
+    let left = left.map(|left| shown(left.entries())).unwrap_or_default();
+    (shown(history.entries().take(dying)), left)
+}
+
+fn shown(entries: impl Iterator<Item = Entry>) -> String {
+    let shown = entries.map(|entry| {
         let Revision { main, sub } = entry.revision;
         let sub = if sub > 0 {
             format!(".{sub}")
@@ -62,12 +72,12 @@ fn a_compaction_keeps_what_the_worked_table_says() {
     for (at, expected) in table {
         // From the whole history, and step by step through every earlier compaction.
         let history = foo();
-        assert_eq!(shown(history.split_at_compaction(at).1), expected, "{at}");
+        assert_eq!(compacted(&history, at).1, expected, "{at}");
         let mut stepped = Some(foo());
         for step in 1..=at {
-            stepped = stepped.and_then(|h| KeyHistory::from_kept(h.split_at_compaction(step).1));
+            stepped = stepped.and_then(|h| h.without_oldest(h.dying_at(step)));
         }
-        let left = stepped.map(|h| shown(&h.entries)).unwrap_or_default();
+        let left = stepped.map(|h| shown(h.entries())).unwrap_or_default();
         assert_eq!(left, expected, "stepped to {at}");
     }
 }
@@ -76,8 +86,7 @@ fn a_compaction_keeps_what_the_worked_table_says() {
 fn a_compaction_above_all_puts_keeps_the_newest() {
     let mut history = KeyHistory::new(Entry::put(Revision::new(1, 0), 1, 1));
     history.push(history.last().next_put(Revision::new(2, 0)));
-    let (dead, kept) = history.split_at_compaction(3);
-    assert_eq!((shown(dead), shown(kept)), ("1".into(), "2".into()));
+    assert_eq!(compacted(&history, 3), ("1".into(), "2".into()));
 }
 
 #[test]
@@ -86,10 +95,10 @@ fn a_restored_lone_tombstone_is_not_found_and_ends_with_the_next_put() {
     for at in 0..20 {
         assert_eq!(history.write_at(at).and_then(|e| e.found()), None);
     }
-    assert_eq!(shown(history.split_at_compaction(16).1), "16t");
+    assert_eq!(compacted(&history, 16).1, "16t");
     history.push(history.last().next_put(Revision::new(17, 0)));
     history.push(history.last().next_put(Revision::new(18, 0)));
-    assert_eq!(shown(history.split_at_compaction(17).1), "17 18");
+    assert_eq!(compacted(&history, 17).1, "17 18");
 }
 
 #[test]
@@ -111,4 +120,61 @@ fn a_get_finds_the_version_of_its_revision() {
     assert_eq!(get(15), Some((15, 1, 14, 2)));
     assert_eq!(get(16), None);
     assert_eq!(get(i64::MAX), None);
+}
+
+/// Writes with numbers of every size: what does not fit the packed form is kept all the same.
+fn writes() -> impl Strategy<Value = Vec<(i64, i64, bool, i64, i64)>> {
+    let number = || {
+        prop_oneof![
+            8 => 0i64..5,
+            1 => (i64::from(u32::MAX) - 2)..(i64::from(u32::MAX) + 3),
+            1 => Just(i64::MAX),
+        ]
+    };
+    let write = (0i64..3, number(), any::<bool>(), number(), number());
+    proptest::collection::vec(write, 1..12)
+}
+
+proptest! {
+    #[test]
+    fn a_history_is_the_list_of_its_writes(writes in writes()) {
+        let mut list: Vec<Entry> = Vec::new();
+        let mut history: Option<KeyHistory> = None;
+        let mut main = 0;
+        for (by, sub, put, created, version) in writes {
+            main += by;
+            let revision = Revision::new(main, sub);
+            if list.last().is_some_and(|last| last.revision >= revision) {
+                continue;
+            }
+            let entry = if put {
+                Entry::put(revision, created, version)
+            } else {
+                Entry::tombstone(revision)
+            };
+            let packed = Packed::of(entry);
+            prop_assert_eq!(packed.map(Packed::entry).unwrap_or(entry), entry);
+            history = Some(match (history, &list[..]) {
+                (None, _) => KeyHistory::new(entry),
+                (Some(_), [first]) => KeyHistory::of_two(*first, entry),
+                (Some(mut history), _) => {
+                    history.push(entry);
+                    history
+                }
+            });
+            list.push(entry);
+        }
+        let Some(history) = history else { return Ok(()) };
+        prop_assert_eq!(history.len(), list.len());
+        prop_assert_eq!(Some(&history.last()), list.last());
+        for at in 0..=main + 1 {
+            let before = list.iter().filter(|entry| entry.revision.main <= at).copied();
+            prop_assert_eq!(history.write_at(at), before.last());
+        }
+        for count in 0..=list.len() {
+            let left = history.without_oldest(count).map(|h| h.entries().collect());
+            let expected = (count < list.len()).then(|| list[count..].to_vec());
+            prop_assert_eq!(left, expected);
+        }
+    }
 }
