@@ -25,6 +25,7 @@ use crate::revision::{Revision, RowKey};
 
 mod due;
 mod keys;
+mod order;
 mod slot;
 #[cfg(test)]
 mod tests;
@@ -88,9 +89,43 @@ impl Index {
         written.is_some()
     }
 
-    /// Adds a write read back from the `key` bucket; rows come in ascending order.
-    pub(crate) fn restore(&mut self, key: &[u8], entry: Entry) {
-        self.write(key, |_| Some(entry));
+    /// Adds writes read back from the `key` bucket, which are newer than all before, ascending.
+    pub(crate) fn restore(&mut self, rows: &[(&[u8], Entry)]) {
+        let keys: Vec<&[u8]> = rows.iter().map(|(key, _)| *key).collect();
+        let order = order::by_key(&keys);
+        let key_of = |row: u32| keys[row as usize];
+        let groups: Vec<&[u32]> = order.chunk_by(|a, b| key_of(*a) == key_of(*b)).collect();
+        let each: Vec<&[u8]> = groups.iter().map(|group| key_of(group[0])).collect();
+        let (mut superseding, mut tombstones) = (Vec::new(), Vec::new());
+        self.tree.merge(&each, &mut |number, was| {
+            let mut was_live = was.map(|(_, live)| live);
+            let entries = groups[number].iter().map(|row| {
+                let entry = rows[*row as usize].1;
+                let live = !entry.is_tombstone();
+                if !live {
+                    tombstones.push(*row);
+                }
+                if supersedes(was_live, live) {
+                    superseding.push(*row);
+                }
+                was_live = Some(live);
+                entry
+            });
+            let slot = Slot::with(was.map(|(slot, _)| slot), entries);
+            (slot, was_live == Some(true))
+        });
+        for (rows_of, queue) in [
+            (superseding, &mut self.superseding),
+            (tombstones, &mut self.tombstones),
+        ] {
+            // The queues are in the order of revisions, the walk was in that of keys.
+            let mut rows_of = rows_of;
+            rows_of.sort_unstable();
+            for row in rows_of {
+                let (key, entry) = rows[row as usize];
+                queue.push(entry.revision.main, key);
+            }
+        }
     }
 
     /// Adds the write that `next` makes of the newest one so far, if it makes one.
@@ -129,8 +164,7 @@ impl Index {
         if !live {
             self.tombstones.push(main, key);
         }
-        // A put after a tombstone supersedes nothing: the tombstone has its own time to die.
-        if was_live.is_some_and(|was_live| was_live || !live) {
+        if supersedes(was_live, live) {
             self.superseding.push(main, key);
         }
         Some(entry)
@@ -192,6 +226,12 @@ impl Index {
         });
         sum + self.superseding.heap_bytes() + self.tombstones.heap_bytes()
     }
+}
+
+/// Whether a write makes the one before it (if there was one) useless to later readers. A put after a
+/// tombstone does not: the tombstone has its own time to die.
+fn supersedes(was_live: Option<bool>, live: bool) -> bool {
+    was_live.is_some_and(|was_live| was_live || !live)
 }
 
 impl IndexView {

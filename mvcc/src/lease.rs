@@ -183,6 +183,29 @@ impl State {
         Some(lease.ttl)
     }
 
+    fn attach(&mut self, key: &[u8], lease: i64) -> Result<()> {
+        if lease != 0 && !self.leases.contains_key(&lease) {
+            return Err(Error::LeaseNotFound);
+        }
+        if lease == 0 && self.by_key.is_empty() {
+            return Ok(());
+        }
+        if let Some(old) = self.by_key.remove(key)
+            && let Some(old) = self.leases.get_mut(&old)
+        {
+            old.keys.remove(key);
+        }
+        if let Some(held) = self.leases.get_mut(&lease) {
+            held.keys.insert(key.into());
+            self.by_key.insert(key.into(), lease);
+        }
+        Ok(())
+    }
+
+    fn detach(&mut self, key: &[u8]) {
+        self.attach(key, 0).expect("no lease is needed to detach");
+    }
+
     fn promote(&mut self, now: u64, extend: Duration, checkpoint_ms: u64) {
         let extend = u64::try_from(extend.as_millis()).unwrap_or(u64::MAX);
         self.terms += 1;
@@ -416,28 +439,23 @@ impl Lessor {
 
     /// Lets `key` hang on `lease` (0 for none) and on no other.
     pub(crate) fn attach(&self, key: &[u8], lease: i64) -> Result<()> {
-        let state = &mut *self.state.lock();
-        if lease != 0 && !state.leases.contains_key(&lease) {
-            return Err(Error::LeaseNotFound);
+        self.state.lock().attach(key, lease)
+    }
+
+    /// Attaches keys that were read back, oldest writes first. A lease may be gone while an old version of a
+    /// key still names it.
+    pub(crate) fn attach_restored<'k>(&self, keys: impl Iterator<Item = (&'k [u8], i64)>) {
+        let mut state = self.state.lock();
+        for (key, lease) in keys {
+            if state.attach(key, lease).is_err() {
+                state.detach(key);
+            }
         }
-        if lease == 0 && state.by_key.is_empty() {
-            return Ok(());
-        }
-        if let Some(old) = state.by_key.remove(key)
-            && let Some(old) = state.leases.get_mut(&old)
-        {
-            old.keys.remove(key);
-        }
-        if let Some(held) = state.leases.get_mut(&lease) {
-            held.keys.insert(key.into());
-            state.by_key.insert(key.into(), lease);
-        }
-        Ok(())
     }
 
     /// Lets `key` hang on no lease.
     pub(crate) fn detach(&self, key: &[u8]) {
-        self.attach(key, 0).expect("no lease is needed to detach");
+        self.state.lock().detach(key);
     }
 
     /// Adds a lease that was read back; one that was granted under a lower minimum is raised to ours.

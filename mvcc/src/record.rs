@@ -145,33 +145,70 @@ pub(crate) fn check_size(key: &Bytes, value: &Bytes) -> Result<()> {
     Ok(())
 }
 
-/// A put as it is stored.
+const KEY_FIELD: u8 = 1 << 3 | 2;
+const CREATED_FIELD: u8 = 2 << 3;
+const MODIFIED_FIELD: u8 = 3 << 3;
+const VERSION_FIELD: u8 = 4 << 3;
+const VALUE_FIELD: u8 = 5 << 3 | 2;
+const LEASE_FIELD: u8 = 6 << 3;
+
+/// A field of bytes, which is left out when empty.
+fn put_bytes(tag: u8, bytes: &[u8], to: &mut Vec<u8>) {
+    if !bytes.is_empty() {
+        put_message(tag, bytes, to);
+    }
+}
+
+/// A field that is a number, which is left out when 0.
+fn put_number(tag: u8, number: i64, to: &mut Vec<u8>) {
+    if number != 0 {
+        to.push(tag);
+        encode_varint(number.cast_unsigned(), to);
+    }
+}
+
+/// A put as it is stored. Written field by field: a message would share key and value, which costs an
+/// allocation each where they were not shared before.
 pub(crate) fn put(
-    key: &Bytes,
-    value: &Bytes,
+    key: &[u8],
+    value: &[u8],
     revision: Revision,
     created: i64,
     version: i64,
     lease: i64,
 ) -> Bytes {
-    let record = KeyValue {
-        key: key.clone(),
-        create_revision: created,
-        mod_revision: revision.main,
-        version,
-        value: value.clone(),
-        lease,
+    let numbers = [
+        (CREATED_FIELD, created),
+        (MODIFIED_FIELD, revision.main),
+        (VERSION_FIELD, version),
+    ];
+    let of_number = |number: i64| match number {
+        0 => 0,
+        number => 1 + encoded_len_varint(number.cast_unsigned()),
     };
-    record.encode_to_vec().into()
+    let of_bytes = |bytes: &[u8]| match bytes.len() {
+        0 => 0,
+        len => message_len(len),
+    };
+    let len = of_bytes(key)
+        + numbers.iter().map(|(_, n)| of_number(*n)).sum::<usize>()
+        + of_bytes(value)
+        + of_number(lease);
+    let mut record = Vec::with_capacity(len);
+    put_bytes(KEY_FIELD, key, &mut record);
+    for (tag, number) in numbers {
+        put_number(tag, number, &mut record);
+    }
+    put_bytes(VALUE_FIELD, value, &mut record);
+    put_number(LEASE_FIELD, lease, &mut record);
+    record.into()
 }
 
 /// A deletion as it is stored.
-pub(crate) fn tombstone(key: &Bytes) -> Bytes {
-    let record = KeyValue {
-        key: key.clone(),
-        ..KeyValue::default()
-    };
-    record.encode_to_vec().into()
+pub(crate) fn tombstone(key: &[u8]) -> Bytes {
+    let mut record = Vec::with_capacity(message_len(key.len()));
+    put_bytes(KEY_FIELD, key, &mut record);
+    record.into()
 }
 
 /// The record without its value; the same bytes when it has none.

@@ -125,8 +125,8 @@ fn restore_index(view: &View, lessor: &Lessor) -> Result<(Index, i64)> {
             Direction::Forward,
             &mut |key, value| {
                 failed = decoder.add(key, value).err();
-                if failed.is_none() && decoder.chunk.rows.len() == CHUNK_ROWS {
-                    let chunk = std::mem::take(&mut decoder.chunk);
+                if failed.is_none() && decoder.chunk.is_full() {
+                    let chunk = std::mem::replace(&mut decoder.chunk, Chunk::with_room());
                     if let Some(builder) = builder.take() {
                         match builder.move_to_thread(scope) {
                             Ok(moved) => elsewhere = Some(moved),
@@ -161,10 +161,12 @@ fn restore_index(view: &View, lessor: &Lessor) -> Result<(Index, i64)> {
     })
 }
 
-/// Rows handed over at once.
-const CHUNK_ROWS: usize = 4096;
-/// Chunks that may wait: enough for both sides to be a little uneven.
-const CHUNKS_WAITING: usize = 4;
+/// Rows handed over at once: sorted, they go into the index together.
+const CHUNK_ROWS: usize = 16 << 10;
+/// Bytes of their keys from which on fewer are enough.
+const CHUNK_KEY_BYTES: usize = 4 << 20;
+/// Chunks that may wait: on a busy machine the two sides do not run at the same time.
+const CHUNKS_WAITING: usize = 8;
 
 /// What the index needs of some rows.
 #[derive(Default)]
@@ -172,6 +174,20 @@ struct Chunk {
     /// Keys, one behind the other.
     keys: Vec<u8>,
     rows: Vec<Decoded>,
+}
+
+impl Chunk {
+    /// Room for the rows, and for names of everyday length.
+    fn with_room() -> Self {
+        Self {
+            keys: Vec::with_capacity(CHUNK_ROWS * 48),
+            rows: Vec::with_capacity(CHUNK_ROWS),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.rows.len() == CHUNK_ROWS || self.keys.len() >= CHUNK_KEY_BYTES
+    }
 }
 
 struct Decoded {
@@ -259,14 +275,14 @@ impl<'a> Builder<'a> {
 
     fn add(&mut self, chunk: &Chunk) {
         let mut start = 0;
+        let mut rows = Vec::with_capacity(chunk.rows.len());
         for row in &chunk.rows {
-            let key = &chunk.keys[start..row.key_end];
+            rows.push((&chunk.keys[start..row.key_end], row.entry));
             start = row.key_end;
-            self.index.restore(key, row.entry);
-            // A lease may be gone while an old version of a key still names it.
-            if self.lessor.attach(key, row.lease).is_err() {
-                self.lessor.detach(key);
-            }
         }
+        self.index.restore(&rows);
+        let leases = rows.iter().zip(&chunk.rows);
+        self.lessor
+            .attach_restored(leases.map(|((key, _), row)| (*key, row.lease)));
     }
 }

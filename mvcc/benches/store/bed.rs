@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use rustix::time::{ClockId, clock_gettime};
 use tempfile::TempDir;
-use varve_backend::{Backend, BackendOptions, Engine, MemoryEngine};
+use varve_backend::{Backend, BackendOptions, Engine};
 use varve_backend_btree::{BtreeEngine, BtreeOptions};
 use varve_mvcc::{Publish, Store, StoreOptions};
 use varve_vfs::RealFs;
@@ -42,11 +42,6 @@ pub(crate) fn manual() -> StoreOptions {
 pub(crate) fn on_disk(path: &Path, options: StoreOptions) -> Store {
     let engine = BtreeEngine::open(RealFs::shared(), path, BtreeOptions::default());
     on(Arc::new(engine.expect("a database")), options)
-}
-
-/// A store in memory: no file, the same batches.
-pub(crate) fn in_memory(options: StoreOptions) -> Store {
-    on(Arc::new(MemoryEngine::new()), options)
 }
 
 /// A store over an engine that keeps nothing: what is measured is the store and its batch.

@@ -1,6 +1,7 @@
 //! What the store costs, one table row per goal: `cargo bench -p varve-mvcc [-- SECTION...]`.
 //!
-//! Sections: `memory` `index` `inserts` `reads` `compaction` `reopen` `watch` (all of them by default, about two
+//! Sections: `memory` `index` `inserts` `reads` `compaction` `reopen` `watch`
+//! `stalled` (all of them by default, about two
 //! minutes), and `ten-million` (only when named: 10 M keys, 2 GB of disk, another two minutes). Files
 //! go to the directory `VARVE_BENCH_DIR` names, or to the temporary one.
 //!
@@ -22,12 +23,14 @@ mod reads;
 mod reopen;
 mod table;
 
+use std::path::Path;
+
 use table::Table;
 
 /// A name, and what to measure.
 type Section = (&'static str, fn(&mut Table));
 
-const SECTIONS: [Section; 7] = [
+const SECTIONS: [Section; 8] = [
     ("memory", memory::run),
     ("index", inserts::index_alone),
     ("inserts", inserts::run),
@@ -35,6 +38,7 @@ const SECTIONS: [Section; 7] = [
     ("compaction", compaction::run),
     ("reopen", reopen::run),
     ("watch", fan_out::run),
+    ("stalled", fan_out::stalled),
 ];
 
 fn main() {
@@ -43,6 +47,12 @@ fn main() {
         .skip(1)
         .filter(|a| !a.starts_with("--"))
         .collect();
+    if let [first, path, ..] = &asked[..]
+        && first == memory::OPEN
+    {
+        println!("{}", memory::open_and_tell(Path::new(path)));
+        return;
+    }
     let mut table = Table::new();
     for (name, run) in SECTIONS {
         if asked.is_empty() || asked.iter().any(|a| a == name) {

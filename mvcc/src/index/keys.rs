@@ -54,8 +54,34 @@ impl Clone for Keys {
     }
 }
 
+/// How many bytes two keys have in common, looking at eight at a time.
 pub(super) fn common_prefix_len(a: &[u8], b: &[u8]) -> usize {
-    a.iter().zip(b).take_while(|(x, y)| x == y).count()
+    let (eights_of_a, _) = a.as_chunks::<8>();
+    let (eights_of_b, _) = b.as_chunks::<8>();
+    let eights = eights_of_a.iter().zip(eights_of_b);
+    let whole = 8 * eights.take_while(|(x, y)| x == y).count();
+    let rest = a[whole..].iter().zip(&b[whole..]);
+    whole + rest.take_while(|(x, y)| x == y).count()
+}
+
+/// A key in two parts, to be read one after the other.
+pub(super) type Parts<'a> = [&'a [u8]; 2];
+
+/// A key without its first `len` bytes.
+fn beyond([a, b]: Parts<'_>, len: usize) -> Parts<'_> {
+    match a.get(len..) {
+        Some(a) => [a, b],
+        None => [&[], &b[len - a.len()..]],
+    }
+}
+
+/// How many bytes two keys have in common.
+pub(super) fn common_parts_len(a: Parts<'_>, b: Parts<'_>) -> usize {
+    fn bytes([a, b]: Parts<'_>) -> impl Iterator<Item = &u8> {
+        a.iter().chain(b)
+    }
+    let both = bytes(a).zip(bytes(b));
+    both.take_while(|(x, y)| x == y).count()
 }
 
 fn offset(len: usize) -> u32 {
@@ -94,9 +120,14 @@ impl Keys {
         &self.bytes[self.start(i)..self.ends[i] as usize]
     }
 
+    /// Key `i`, in parts.
+    pub(super) fn parts(&self, i: usize) -> Parts<'_> {
+        [self.prefix(), self.suffix(i)]
+    }
+
     /// Key `i`, whole.
     pub(super) fn to_vec(&self, i: usize) -> Vec<u8> {
-        [self.prefix(), self.suffix(i)].concat()
+        self.parts(i).concat()
     }
 
     /// Bytes of memory behind this node's keys.
@@ -207,33 +238,34 @@ impl Keys {
 
     /// The keys of `range` with their longest common prefix and no spare memory.
     fn rebuilt(&self, range: Range<usize>) -> Self {
+        Self::of(range, |i| self.parts(i))
+    }
+
+    fn shorten_prefix(&mut self, len: usize) {
+        *self = Self::gather(0..self.len(), |i| self.parts(i), len);
+    }
+
+    /// Ascending keys, packed with their longest common prefix and no spare memory.
+    pub(super) fn of<'a>(range: Range<usize>, key: impl Fn(usize) -> Parts<'a>) -> Self {
         if range.is_empty() {
             return Self::default();
         }
         // Keys are sorted, so what the first and the last share all of them share.
-        let (first, last) = (self.suffix(range.start), self.suffix(range.end - 1));
-        let shared = common_prefix_len(first, last);
-        let prefix = [self.prefix(), &first[..shared]].concat();
-        self.with_prefix(prefix, range, |suffix| [&[], &suffix[shared..]])
+        let shared = common_parts_len(key(range.start), key(range.end - 1));
+        Self::gather(range, key, shared)
     }
 
-    fn shorten_prefix(&mut self, len: usize) {
-        let (kept, moved) = self.prefix().split_at(len);
-        *self = self.with_prefix(kept.to_vec(), 0..self.len(), |suffix| [moved, suffix]);
-    }
-
-    /// The keys of `range`, their prefix being `prefix` and their suffixes what `parts` makes of those here.
-    fn with_prefix<'a>(
-        &'a self,
-        prefix: Vec<u8>,
+    /// The keys of a range that is not empty, which have at least `prefix_len` bytes in common.
+    fn gather<'a>(
         range: Range<usize>,
-        parts: impl Fn(&'a [u8]) -> [&'a [u8]; 2],
+        key: impl Fn(usize) -> Parts<'a>,
+        prefix_len: usize,
     ) -> Self {
-        let prefix_len = prefix.len();
-        let suffixes = range.clone().map(|i| parts(self.suffix(i)));
+        let suffixes = range.clone().map(|i| beyond(key(i), prefix_len));
         let total: usize = suffixes.clone().map(|[a, b]| a.len() + b.len()).sum();
-        let mut bytes = prefix;
-        bytes.reserve_exact(total);
+        let [a, b] = key(range.start);
+        let mut bytes = Vec::with_capacity(prefix_len + total);
+        bytes.extend(a.iter().chain(b).take(prefix_len));
         let mut heads = Vec::with_capacity(range.len());
         let mut ends = Vec::with_capacity(range.len());
         for [a, b] in suffixes {

@@ -41,6 +41,30 @@ impl Slot {
         Self::Many(Arc::new(Mutex::new(versions)))
     }
 
+    /// What becomes of a slot (or of nothing) when at least one newer write is added.
+    pub(super) fn with(was: Option<&Self>, mut newer: impl Iterator<Item = Entry>) -> Self {
+        let mut next = || newer.next();
+        let first = match was {
+            Some(Self::Many(history)) => {
+                let mut versions = history.lock();
+                while let Some(entry) = next() {
+                    versions.push(entry);
+                }
+                return Self::Many(Arc::clone(history));
+            }
+            Some(Self::One(one)) => one.entry(),
+            None => next().expect("the caller has one"),
+        };
+        let Some(second) = next() else {
+            return Self::of(first);
+        };
+        let mut versions = KeyHistory::of_two(first, second);
+        while let Some(entry) = next() {
+            versions.push(entry);
+        }
+        Self::many(versions)
+    }
+
     /// The newest write whose main revision is at most `at`.
     pub(super) fn write_at(&self, at: i64) -> Option<Entry> {
         match self {

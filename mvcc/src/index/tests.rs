@@ -62,7 +62,7 @@ enum Step {
     Delete(u8),
     NextRevision,
     Compact(u8),
-    Reopen,
+    Reopen(u8),
     View,
 }
 
@@ -72,21 +72,29 @@ fn step() -> impl Strategy<Value = Step> {
         5 => (0u8..12).prop_map(Step::Delete),
         8 => Just(Step::NextRevision),
         2 => any::<u8>().prop_map(Step::Compact),
-        1 => Just(Step::Reopen),
+        1 => any::<u8>().prop_map(Step::Reopen),
         2 => Just(Step::View),
     ]
 }
 
-fn restored(model: &Model) -> Index {
+/// As opening does it: rows in their order, so many at once.
+fn restored(model: &Model, at_once: usize) -> Index {
     let mut index = Index::new();
-    for (row, key) in &model.writes {
-        let entry = if row.tombstone {
-            Entry::tombstone(row.revision)
-        } else {
-            let (created, version) = model.created[row];
-            Entry::put(row.revision, created, version)
-        };
-        index.restore(key, entry);
+    let rows: Vec<(&[u8], Entry)> = model
+        .writes
+        .iter()
+        .map(|(row, key)| {
+            let entry = if row.tombstone {
+                Entry::tombstone(row.revision)
+            } else {
+                let (created, version) = model.created[row];
+                Entry::put(row.revision, created, version)
+            };
+            (&key[..], entry)
+        })
+        .collect();
+    for rows in rows.chunks(at_once) {
+        index.restore(rows);
     }
     index
 }
@@ -132,7 +140,7 @@ proptest! {
                         prop_assert_eq!(compact(&mut index, at, 1 + usize::from(back)), model.compact(at));
                     }
                 }
-                Step::Reopen => index = restored(&model),
+                Step::Reopen(at_once) => index = restored(&model, 1 + usize::from(at_once)),
                 Step::View => if sub == 0 {
                     views.push((index.view(), model.clone(), main - 1, compacted));
                 },

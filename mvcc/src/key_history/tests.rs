@@ -153,7 +153,7 @@ proptest! {
                 Entry::tombstone(revision)
             };
             let packed = Packed::of(entry);
-            prop_assert_eq!(packed.map(Packed::entry).unwrap_or(entry), entry);
+            prop_assert_eq!(packed.map_or(entry, Packed::entry), entry);
             history = Some(match (history, &list[..]) {
                 (None, _) => KeyHistory::new(entry),
                 (Some(_), [first]) => KeyHistory::of_two(*first, entry),

@@ -25,7 +25,34 @@ fn numbers(record: &Record) -> (i64, i64, i64, i64) {
     )
 }
 
+/// Zeros, which are left out of a message, and numbers of every length.
+fn number() -> impl Strategy<Value = i64> {
+    prop_oneof![Just(0), 1i64..1000, any::<i64>()]
+}
+
 proptest! {
+    #[test]
+    fn a_record_is_written_as_protobuf_writes_it(
+        key in proptest::collection::vec(any::<u8>(), 0..300),
+        value in proptest::collection::vec(any::<u8>(), 0..300),
+        numbers in [number(), number(), number(), number()],
+    ) {
+        let [create_revision, mod_revision, version, lease] = numbers;
+        let message = KeyValue {
+            key: key.clone().into(),
+            create_revision,
+            mod_revision,
+            version,
+            value: value.clone().into(),
+            lease,
+        };
+        let revision = Revision::new(mod_revision, 7);
+        let written = put(&key, &value, revision, create_revision, version, lease);
+        prop_assert_eq!(written, message.encode_to_vec());
+        let deleted = KeyValue { key: key.clone().into(), ..KeyValue::default() };
+        prop_assert_eq!(tombstone(&key), deleted.encode_to_vec());
+    }
+
     #[test]
     fn a_record_is_read_as_protobuf_reads_it(
         key in proptest::collection::vec(any::<u8>(), 0..40),

@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use bytes::Bytes;
-use varve_backend::{Engine, MemoryEngine};
+use varve_backend::{Direction, Engine, KeyRange, MemoryEngine};
 use varve_backend_btree::{BtreeEngine, BtreeOptions};
 use varve_mvcc::{
     ManualClock, RangeOptions, Store, StoreOptions, WatchItem, WatchOptions, WatchStream, schema,
@@ -339,19 +339,21 @@ fn readers_see_one_content_or_the_other_and_never_a_mixture() {
 
 #[test]
 fn many_rows_are_read_back_as_few_are_and_damage_among_them_is_found() {
-    // Enough for a second thread to build the index; compared with the store that wrote them.
+    // Enough for a second thread to build the index, from several batches; compared with the store that
+    // wrote them.
+    const KEYS: u64 = 90_000;
     let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new());
     let store = open_on(Arc::clone(&engine), manual_options());
     let mut txn = store.write();
     txn.lease_grant(5, 60).unwrap();
-    for n in 0..9000_u64 {
-        let n = n * 7919 % 9000;
-        let lease = i64::from(n % 3 == 0) * 5;
+    for n in 0..KEYS {
+        let n = n * 7919 % KEYS;
+        let lease = i64::from(n.is_multiple_of(3)) * 5;
         txn.put(Bytes::from(format!("k{n:05}")), owned("v"), lease)
             .unwrap();
     }
     txn.end();
-    for n in (0..9000).step_by(5) {
+    for n in (0..KEYS).step_by(5) {
         let mut txn = store.write();
         let key = Bytes::from(format!("k{n:05}"));
         match n % 2 {
@@ -364,7 +366,7 @@ fn many_rows_are_read_back_as_few_are_and_damage_among_them_is_found() {
     let other = open();
     other.restore(Arc::clone(&engine)).unwrap();
     assert_eq!(other.revision(), store.revision());
-    for revision in [2, 500, store.revision()] {
+    for revision in [2, 9000, store.revision()] {
         let asked = all().at(revision);
         let answers = [&store, &other].map(|s| s.read().range(&asked).unwrap());
         assert_eq!(answers[0], answers[1]);
@@ -375,6 +377,23 @@ fn many_rows_are_read_back_as_few_are_and_damage_among_them_is_found() {
         store.hash_kv(0).unwrap().hash,
         other.hash_kv(0).unwrap().hash
     );
+    // What the rows told of what a compaction may remove: of each key the newest put is left. The last
+    // transaction was a put, and deletions before it go.
+    compact_fully(&other, other.revision());
+    let view = other.backend().view();
+    let mut left = 0;
+    let mut count = |_: &[u8], _: &[u8]| {
+        left += 1;
+        true
+    };
+    view.visit(
+        schema::KEY,
+        &KeyRange::all(),
+        Direction::Forward,
+        &mut count,
+    )
+    .unwrap();
+    assert_eq!(left, other.stats().keys);
     let mut txn = store.write();
     txn.put_raw(schema::KEY, owned("zzz"), owned(""));
     txn.end();

@@ -88,7 +88,7 @@ fn a_key_that_is_written_all_the_time_costs_a_few_bytes_each_time() {
 fn long_keys_are_kept_once() {
     let mut queue = DueQueue::default();
     for main in 0..1000 {
-        queue.push(main, &[b'a' + u8::try_from(main % 2).unwrap(); 1 << 20]);
+        queue.push(main, &vec![b'a' + u8::try_from(main % 2).unwrap(); 1 << 20]);
     }
     assert!(queue.heap_bytes() < 3 << 20);
 }

@@ -78,6 +78,8 @@ enum Step {
     Insert(Vec<u8>, u32, bool),
     /// Keys behind all others.
     Append(u8),
+    /// A sorted run at once.
+    Merge(Vec<(Vec<u8>, u32, bool)>),
     Remove(Vec<u8>),
     RemoveRange(Vec<u8>, Vec<u8>),
     Count(Vec<u8>, Option<Vec<u8>>),
@@ -88,6 +90,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         20 => (key(), any::<u32>(), any::<bool>()).prop_map(|(k, v, l)| Step::Insert(k, v, l)),
         2 => (1u8..40).prop_map(Step::Append),
+        2 => proptest::collection::vec((key(), any::<u32>(), any::<bool>()), 1..300)
+            .prop_map(Step::Merge),
         8 => key().prop_map(Step::Remove),
         1 => (key(), key()).prop_map(|(a, b)| Step::RemoveRange(a, b)),
         4 => (key(), proptest::option::of(key())).prop_map(|(a, b)| Step::Count(a, b)),
@@ -116,6 +120,19 @@ proptest! {
                         insert(&mut tree, &key, n, n % 3 > 0);
                         model.insert(key, (n, n % 3 > 0));
                     }
+                }
+                Step::Merge(entries) => {
+                    let run: Model = entries.into_iter().map(|(k, v, l)| (k, (v, l))).collect();
+                    let keys: Vec<&[u8]> = run.keys().map(|key| &key[..]).collect();
+                    let mut next = 0;
+                    tree.merge(&keys, &mut |number, was| {
+                        assert_eq!(number, next, "each key once, in order");
+                        next += 1;
+                        assert_eq!(was.map(|(v, l)| (*v, l)), model.get(keys[number]).copied());
+                        run[keys[number]]
+                    });
+                    prop_assert_eq!(next, keys.len());
+                    model.extend(run);
                 }
                 Step::Remove(key) => {
                     tree.remove(&key);
@@ -151,16 +168,40 @@ proptest! {
     }
 }
 
+fn leaves(node: &Node<u32>) -> usize {
+    match node {
+        Node::Leaf(_) => 1,
+        Node::Inner(inner) => inner.children.iter().map(|c| leaves(&c.node)).sum(),
+    }
+}
+
+#[test]
+fn a_long_run_makes_a_tree_of_full_nodes() {
+    let mut tree = Tree::new();
+    for round in 0..3u32 {
+        let keys: Vec<_> = (0..100_000u32)
+            .map(|n| (3 * n + round).to_be_bytes())
+            .collect();
+        let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
+        tree.merge(&keys, &mut |number, was| {
+            assert!(was.is_none());
+            (u32::try_from(number).unwrap(), true)
+        });
+        check_node(&tree.root, None, None, true);
+        assert_eq!(tree.counts().keys, 100_000 * (round as usize + 1));
+        // Filled to the last place where everything is new, then at least by half.
+        let most = [100_000 / 64 + 1, 200_000 / 32, 300_000 / 32][round as usize];
+        assert!(leaves(&tree.root) <= most, "{}", leaves(&tree.root));
+    }
+}
+
 #[test]
 fn keys_that_only_grow_fill_their_leaves() {
     let mut tree = Tree::new();
     for n in 0..10_000u32 {
         insert(&mut tree, &n.to_be_bytes(), n, true);
     }
-    let Node::Inner(root) = &*tree.root else {
-        panic!("ten thousand keys do not fit one leaf");
-    };
-    let leaves: usize = root.children.iter().map(|child| child.node.len()).sum();
+    let leaves = leaves(&tree.root);
     assert!(leaves <= 10_000 / 60, "{leaves} leaves");
     check_node(&tree.root, None, None, true);
 }
