@@ -1,7 +1,7 @@
 //! The state every handle of a store shares, and how readers take a picture of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use varve_backend::Backend;
@@ -31,6 +31,7 @@ pub(crate) struct Core {
     pub writer: Mutex<Writer>,
     /// Held for the copy of a pointer.
     latest: RwLock<Latest>,
+    standing: Standing,
     /// A reader has taken a picture since the last transaction looked.
     asked: AtomicBool,
     pub lessor: Lessor,
@@ -51,6 +52,37 @@ struct Latest {
     epoch: u64,
     /// `None` when no reader was expected ([`Publish::WhenRead`]): the next one has it made.
     picture: Option<Arc<Published>>,
+}
+
+/// What decides whether a picture still stands, of [`Latest`]. Apart from it, since transactions write there
+/// all the time and these two hardly ever: a reader's look costs nothing.
+///
+/// Set before what they announce happens below: rows are deleted, or the content is replaced. A reader who
+/// has seen that in a view of the backend (which it took under a lock) also sees these.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Standing {
+    compacted: AtomicI64,
+    epoch: AtomicU64,
+}
+
+impl Standing {
+    fn of(latest: &Latest) -> Self {
+        Self {
+            compacted: AtomicI64::new(latest.compacted),
+            epoch: AtomicU64::new(latest.epoch),
+        }
+    }
+
+    /// Only under the lock of [`Latest`].
+    fn set(&self, compacted: i64, epoch: u64) {
+        if self.compacted.load(Ordering::Relaxed) != compacted {
+            self.compacted.store(compacted, Ordering::Release);
+        }
+        if self.epoch.load(Ordering::Relaxed) != epoch {
+            self.epoch.store(epoch, Ordering::Release);
+        }
+    }
 }
 
 /// Transactions after a reader that leave a picture for the next one, with [`Publish::WhenRead`].
@@ -76,11 +108,16 @@ pub(crate) struct Counters {
     pub puts: AtomicU64,
     pub put_bytes: AtomicU64,
     pub deletes: AtomicU64,
-    pub ranges: AtomicU64,
+    pub ranges: Apart<AtomicU64>,
     pub multi_txns: AtomicU64,
     pub compacted_rows: AtomicU64,
     pub compactions: AtomicU64,
 }
+
+/// A value that shares its cache lines with no other: readers count while the writer does.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Apart<T>(pub T);
 
 impl Counters {
     pub(crate) fn add(counter: &AtomicU64, n: u64) {
@@ -114,9 +151,11 @@ impl Core {
         writer: Writer,
         lessor: Lessor,
     ) -> Self {
+        let latest = writer.latest(true);
         Self {
             backend,
-            latest: RwLock::new(writer.latest(true)),
+            standing: Standing::of(&latest),
+            latest: RwLock::new(latest),
             asked: AtomicBool::new(false),
             hub: Hub::new(writer.revision, &options.watch),
             writer: Mutex::new(writer),
@@ -153,8 +192,12 @@ impl Core {
 
     fn publish_as(&self, writer: &Writer, with_picture: bool) {
         let latest = writer.latest(with_picture);
-        // The old picture is dropped after the lock: it may be the last reference to many nodes.
-        let _old = std::mem::replace(&mut *self.latest.write(), latest);
+        let mut current = self.latest.write();
+        self.standing.set(latest.compacted, latest.epoch);
+        let old = std::mem::replace(&mut *current, latest);
+        drop(current);
+        // Only now: it may be the last reference to many nodes.
+        drop(old);
     }
 
     /// Puts other content in place while `swap` does the same below, with readers waiting: none may see
@@ -166,8 +209,14 @@ impl Core {
         swap: impl FnOnce() -> Result<()>,
     ) -> Result<(Writer, Option<Arc<Published>>)> {
         let mut latest = self.latest.write();
-        swap()?;
         fresh.epoch = writer.epoch + 1;
+        // A reader who took its picture before and takes its view now asks again, and waits.
+        self.standing.set(latest.compacted, fresh.epoch);
+        if let Err(error) = swap() {
+            self.standing.set(latest.compacted, latest.epoch);
+            return Err(error);
+        }
+        self.standing.set(fresh.compacted, fresh.epoch);
         let old = std::mem::replace(&mut **writer, fresh);
         let old_latest = std::mem::replace(&mut *latest, writer.latest(true));
         Ok((old, old_latest.picture))
@@ -213,8 +262,8 @@ impl Core {
 
     /// Whether no row that `published` names can have been deleted so far.
     fn still_stands(&self, published: &Published) -> bool {
-        let now = self.latest.read();
-        now.compacted == published.compacted && now.epoch == published.epoch
+        self.standing.compacted.load(Ordering::Acquire) == published.compacted
+            && self.standing.epoch.load(Ordering::Acquire) == published.epoch
     }
 
     /// One step of catching up; true when something was done.

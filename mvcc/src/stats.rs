@@ -66,7 +66,7 @@ impl Stats {
             puts: total(&core.counters.puts),
             put_bytes: total(&core.counters.put_bytes),
             deletes: total(&core.counters.deletes),
-            ranges: total(&core.counters.ranges),
+            ranges: total(&core.counters.ranges.0),
             multi_txns: total(&core.counters.multi_txns),
             leases: core.lessor.counts(),
         }

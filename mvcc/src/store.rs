@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
@@ -10,7 +9,7 @@ use varve_backend::{Backend, BackendOptions, Engine, Export};
 
 use crate::background;
 use crate::compact;
-use crate::core::Core;
+use crate::core::{Core, Counters};
 use crate::error::{Error, Result};
 use crate::hash::{self, HashKv};
 use crate::lease::Lessor;
@@ -137,7 +136,7 @@ impl Store {
 
     /// A picture of the store as it is now. Scanning it takes no lock and keeps no writer waiting.
     pub fn read(&self) -> ReadView {
-        self.core().counters.ranges.fetch_add(1, Ordering::Relaxed);
+        Counters::add(&self.core().counters.ranges.0, 1);
         self.core().read_view()
     }
 

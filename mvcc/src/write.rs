@@ -93,7 +93,7 @@ impl<'a> WriteTxn<'a> {
 
     /// Reads a range, this transaction's own writes included.
     pub fn range(&self, options: &RangeOptions) -> Result<RangeResult> {
-        Counters::add(&self.core.counters.ranges, 1);
+        Counters::add(&self.core.counters.ranges.0, 1);
         let changed = i64::from(!self.changes.is_empty());
         Query {
             index: &self.writer.index.view(),
