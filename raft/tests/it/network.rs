@@ -183,7 +183,10 @@ impl Network {
 
     /// Delivers these and everything that follows from them, until all is quiet.
     pub(crate) fn deliver(&mut self, mut messages: Vec<Message>) {
+        let mut rounds = 0;
         loop {
+            rounds += 1;
+            assert!(rounds < 10_000, "messages without end");
             for message in std::mem::take(&mut messages) {
                 if self.passes(&message) {
                     // A refusal is as good as a loss.
