@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use varve_proto::raftpb::Entry;
+use varve_proto::raftpb::{Entry, MessageType};
 use varve_raft::{Jitter as _, MemoryStorage, SeededJitter, StateRole, Storage as _};
 
 use crate::network::{Network, plain};
@@ -31,7 +31,7 @@ fn schedules(mut look: impl FnMut(u64, &Network)) {
 fn disturb(network: &mut Network, chance: &mut SeededJitter, step: usize) {
     let mut member = || chance.ticks(5) as u64 + 1;
     let (one, other) = (member(), member());
-    match chance.ticks(12) {
+    match chance.ticks(14) {
         0 | 1 => network.campaign(one),
         2 => network.isolate(one),
         3 | 4 if one != other => network.cut(one, other),
@@ -43,6 +43,16 @@ fn disturb(network: &mut Network, chance: &mut SeededJitter, step: usize) {
             network.settle();
         }
         7 => network.tick(one, 1),
+        8 | 9 => {
+            // Elected without being able to say so: who missed it may campaign in the same term, with a
+            // log as good.
+            network.ignore(MessageType::MsgApp);
+            network.cut(one, other);
+            network.cut(one, other % MEMBERS + 1);
+            network.campaign(one);
+            network.carry_all_kinds();
+            network.campaign(other);
+        }
         _ => {
             // By whoever leads, or believes to.
             for id in 1..=MEMBERS {

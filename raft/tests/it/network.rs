@@ -175,6 +175,10 @@ impl Network {
         self.ignored.push(kind);
     }
 
+    pub(crate) fn carry_all_kinds(&mut self) {
+        self.ignored.clear();
+    }
+
     fn passes(&self, message: &Message) -> bool {
         !self.cut.contains(&(message.from, message.to))
             && kind_of(message).is_none_or(|kind| !self.ignored.contains(&kind))
