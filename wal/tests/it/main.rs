@@ -12,6 +12,7 @@ mod crash;
 mod faults;
 mod golden;
 mod life;
+mod long;
 mod real;
 mod segments;
 mod support;
