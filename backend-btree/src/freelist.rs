@@ -51,6 +51,26 @@ pub(crate) struct FreeList {
     born_after: u64,
 }
 
+/// Runs from the bottom that are looked at for a row of pages, and sizes of which the lowest run is.
+const LOOKS: usize = 16;
+
+/// The lowest run of the sizes that fit `len` best, or of the largest one: what lies low lets the file
+/// become shorter.
+fn lowest(by_size: &BTreeSet<(u64, u64)>, len: u64) -> Option<(u64, u64)> {
+    let mut found = by_size.last().filter(|(l, _)| *l >= len)?;
+    let mut size = len;
+    for _ in 0..LOOKS {
+        let Some(next) = by_size.range((size, 0)..).next() else {
+            break;
+        };
+        if next.1 < found.1 {
+            found = next;
+        }
+        size = next.0 + 1;
+    }
+    Some((found.1, found.0))
+}
+
 impl FreeList {
     /// A list of these runs, which must not overlap or touch.
     pub(crate) fn new(kind: FreelistType, runs: impl Iterator<Item = Run> + Clone) -> Self {
@@ -67,15 +87,15 @@ impl FreeList {
         }
     }
 
-    /// Where a row of pages is taken from: the smallest run that fits, or the lowest.
+    /// Where a row of pages is taken from: the lowest run that fits, as far as the index of sizes shows it.
     fn row(&self, len: u64) -> Option<Run> {
+        let mut low = self.runs.iter().map(|(start, len)| (*start, *len));
         let found = match &self.by_size {
-            Some(by_size) => by_size.range((len, 0)..).next().map(|(l, s)| (*s, *l)),
-            None => self
-                .runs
-                .iter()
-                .map(|(s, l)| (*s, *l))
-                .find(|(_, l)| *l >= len),
+            Some(by_size) => low
+                .take(LOOKS)
+                .find(|(_, l)| *l >= len)
+                .or_else(|| lowest(by_size, len)),
+            None => low.find(|(_, l)| *l >= len),
         };
         found.map(|(start, len)| Run { start, len })
     }
@@ -88,8 +108,7 @@ impl FreeList {
         self.pending
     }
 
-    /// Takes `len` pages in a row: single pages from the lowest place, longer rows from the smallest
-    /// run that fits (or, without an index of sizes, from the lowest).
+    /// Takes `len` pages in a row, from the lowest place.
     pub(crate) fn allocate(&mut self, len: u64) -> Option<u64> {
         let run = if len == 1 {
             let (start, len) = self.runs.first_key_value().map(|(s, l)| (*s, *l))?;

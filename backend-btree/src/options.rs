@@ -4,8 +4,8 @@ use std::time::Duration;
 /// How the free pages are kept in memory. The file is the same with either.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FreelistType {
-    /// Runs of free pages in order, and an index by length: a row of pages comes from the smallest run
-    /// that fits, found at once.
+    /// Runs of free pages in order, and an index by length: a row of pages comes from the lowest of the
+    /// runs that fit best, found at once.
     #[default]
     Map,
     /// Only the runs in order, in half of the memory: a row of pages comes from the lowest run that

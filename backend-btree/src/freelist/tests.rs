@@ -51,12 +51,25 @@ fn neighbours_become_one_run() {
 }
 
 #[test]
-fn single_pages_come_from_the_bottom_and_rows_from_the_best_fit() {
+fn single_pages_and_rows_come_from_the_bottom() {
     let mut free = list(&[run(5, 4), run(20, 2), run(30, 9)]);
-    assert_eq!(free.allocate(2), Some(20));
-    assert_eq!(free.allocate(1), Some(5));
+    assert_eq!(free.allocate(2), Some(5));
+    assert_eq!(free.allocate(1), Some(7));
     assert_eq!(free.allocate(9), Some(30));
     assert_eq!(free.allocate(4), None);
+}
+
+/// Holes at the end of a file that fit exactly must not keep what is moved there at the end.
+#[test]
+fn a_row_comes_from_low_room_however_many_better_fits_lie_above() {
+    let above = (0..30).map(|n| run(1000 + 200 * n, 4 + n));
+    let runs: Vec<Run> = std::iter::once(run(5, 100)).chain(above).collect();
+    let mut free = list(&runs);
+    assert!(free.fits_below(4, 900) && !free.fits_below(101, 10_000));
+    for n in 0..25 {
+        assert_eq!(free.allocate(4), Some(5 + 4 * n));
+    }
+    assert_eq!(free.allocate(4), Some(1000));
 }
 
 #[test]
