@@ -39,6 +39,27 @@ fn live_bytes(snapshot: &dyn Snapshot) -> u64 {
         .sum()
 }
 
+/// Values of 4 KiB, each of which needs pages in a row: what lies at the end must find room further down.
+#[test]
+fn ordinary_commits_shrink_a_file_of_large_values() {
+    let fs = SimFs::new().shared();
+    let db = open(&fs, DB.as_ref(), options());
+    (0..8).for_each(|n| db.commit(&revisions(n * 250, n * 250 + 250, 4096)).unwrap());
+    let mut batch = Batch::new();
+    (0..2000)
+        .filter(|n| n % 10 != 0)
+        .for_each(|n| batch.delete(KEY, revision(n)));
+    db.commit(&batch).unwrap();
+    let full = db.sizes().total_bytes;
+    for n in 0..60 {
+        db.commit(&revisions(2000 + n, 2001 + n, 10)).unwrap();
+    }
+    let live = live_bytes(&*db.snapshot().unwrap());
+    let now = db.sizes().total_bytes;
+    assert!(now * 10 < live * 13, "{full} bytes, then {now} for {live}");
+    assert!(db.check().is_sound(), "{:?}", db.check().errors);
+}
+
 #[test]
 fn reclaim_leaves_a_file_within_a_third_of_what_lives() {
     let fs = SimFs::new().shared();
