@@ -166,7 +166,7 @@ const CHUNK_ROWS: usize = 16 << 10;
 /// Bytes of their keys from which on fewer are enough.
 const CHUNK_KEY_BYTES: usize = 4 << 20;
 /// Chunks that may wait: on a busy machine the two sides do not run at the same time.
-const CHUNKS_WAITING: usize = 8;
+const CHUNKS_WAITING: usize = 4;
 
 /// What the index needs of some rows.
 #[derive(Default)]
