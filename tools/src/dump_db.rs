@@ -15,6 +15,8 @@ mod buckets;
 mod check;
 mod decode;
 mod file;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod hash;
 mod pages;
 mod rows;

@@ -17,6 +17,8 @@ use crate::dump_db::{DbFile, Summary};
 use crate::look_fs::LookFs;
 
 mod args;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod snapshot;
 mod store;
 

@@ -11,6 +11,8 @@ use anyhow::Result;
 mod args;
 mod decoder;
 mod filter;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod json;
 mod list;
 mod log;

@@ -14,6 +14,8 @@ mod console;
 mod dump_db;
 mod dump_snap;
 mod dump_wal;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod go_text;
 mod look_fs;
 

@@ -39,7 +39,11 @@ impl Snapshot {
         let bytes = fs
             .read(file)
             .with_context(|| format!("cannot read {}", file.display()))?;
-        let bytes = Bytes::from(bytes);
+        Ok(Self::of(bytes.into(), file, known))
+    }
+
+    /// The same of the bytes of a file.
+    pub(super) fn of(bytes: Bytes, file: &Path, known: Option<&[walpb::Snapshot]>) -> Self {
         let file_bytes = bytes.len() as u64;
         let crc = snappb::Snapshot::decode(bytes.clone())
             .ok()
@@ -58,13 +62,13 @@ impl Snapshot {
             }
             _ => None,
         };
-        Ok(Self {
+        Self {
             path: file.to_path_buf(),
             file_bytes,
             crc,
             content,
             in_log,
-        })
+        }
     }
 
     pub(super) fn flaw(&self) -> Option<String> {

@@ -107,7 +107,7 @@ fn print_head(start: &Start, log: &Log, console: &mut Console<'_>) -> Result<()>
 }
 
 /// The type column and everything right of it.
-fn describe(request: &Request<'_>, members: bool) -> String {
+pub(super) fn describe(request: &Request<'_>, members: bool) -> String {
     match request {
         Request::Empty => "norm\t".to_owned(),
         Request::Internal(tree) => format!("norm\t{}", compact(&without_password(tree))),

@@ -46,7 +46,7 @@ pub(super) fn run(cli: &Cli, place: &Place, console: &mut Console<'_>) -> Result
 }
 
 /// A record's data, decoded.
-enum Content {
+pub(super) enum Content {
     Metadata,
     Crc,
     Entry(Entry),
@@ -55,7 +55,7 @@ enum Content {
 }
 
 impl Content {
-    fn of(record: &Record) -> Result<Self, prost::DecodeError> {
+    pub(super) fn of(record: &Record) -> Result<Self, prost::DecodeError> {
         let data = record.data.clone();
         Ok(match record.kind {
             RecordKind::Metadata => Self::Metadata,
@@ -77,7 +77,7 @@ impl Content {
     }
 
     /// etcd's line for the record: protobuf's compact text form, zeros left out.
-    fn text(&self, record: &Record) -> String {
+    pub(super) fn text(&self, record: &Record) -> String {
         match self {
             Self::Metadata => match Tree::decode(&METADATA, &record.data) {
                 Ok(tree) => format!("Metadata: {}", compact(&tree)),
@@ -110,7 +110,7 @@ impl Content {
         }
     }
 
-    fn json(&self, record: &Record) -> Json {
+    pub(super) fn json(&self, record: &Record) -> Json {
         let (kind, value) = match self {
             Self::Metadata => (
                 "metadata",
