@@ -3,7 +3,9 @@
 
     compare_stats.py calibrate DIR WHEN          measure fdatasync in DIR, print one JSON line
     compare_stats.py check-fill A B              compare the servers' revisions after filling
-    compare_stats.py row WORKLOAD SIDE ROUND POSITION STAT STAT < varve-bench's JSON
+    compare_stats.py row WORKLOAD SIDE ROUND POSITION STAT STAT LEADER LEADER < varve-bench's JSON
+                                                 STAT: lines of /proc/stat, LEADER: pids of the leader,
+                                                 each before and after the run
     compare_stats.py table RESULTS               print the markdown table
 """
 
@@ -51,7 +53,15 @@ def machine(before, after):
     return (user + nice + system + irq + softirq) / TICKS, steal / TICKS
 
 
-def row(workload, side, round_, position, before, after):
+def of_roles(servers, leader, requests):
+    """CPU per request of the leader, and of a follower on average."""
+    cpu = {True: [], False: []}
+    for server in servers:
+        cpu[server["pid"] == leader].append(server["cpu_seconds"] * 1e6 / requests)
+    return {"leader_cpu": sum(cpu[True]), "follower_cpu": statistics.mean(cpu[False])}
+
+
+def row(workload, side, round_, position, before, after, leader_before, leader_after):
     out = json.load(sys.stdin)
     if "watch-latency-put" in out:
         # The events count, from the start of their put: nothing of the latency is left out.
@@ -59,14 +69,19 @@ def row(workload, side, round_, position, before, after):
         out["seconds"] = put["seconds"]
     busy, steal = machine(before, after)
     seconds = out["seconds"]
-    own = out["server"]["cpu_seconds"] + out["client"]["cpu_seconds"]
+    # What costs something without requests is told per second.
+    requests = seconds if workload == "idle" else max(out["requests"], 1)
+    server = out["server"]
+    own = server["cpu_seconds"] + out["client"]["cpu_seconds"]
     print(json.dumps({
         "workload": workload, "side": side, "round": int(round_), "position": int(position),
         "rps": out["requests_per_second"], "p50": out["latency_us"]["p50"], "p99": out["latency_us"]["p99"],
-        "cpu": out["server"]["cpu_us_per_op"], "rss": out["server"]["rss_bytes"],
-        "peak": out["server"]["peak_rss_bytes"], "written": out["server"]["written_bytes_per_op"],
+        "cpu": server["cpu_seconds"] * 1e6 / requests, "rss": server["rss_bytes"],
+        "peak": server["peak_rss_bytes"], "written": (server["written_bytes"] or 0) / requests,
         "client_busy": out["client"]["cores_busy"],
         "others": max(0.0, busy - own) / seconds, "steal": steal / seconds,
+        "leader_moved": leader_before != leader_after,
+        **(of_roles(out["servers"], int(leader_before), requests) if "servers" in out else {}),
     }))
 
 
@@ -78,7 +93,8 @@ def pairs_of(rows):
 
 
 def disturbed(a, b):
-    return (abs(a["others"] - b["others"]) > DISTURBANCE_CORES
+    return (a["leader_moved"] or b["leader_moved"]
+            or abs(a["others"] - b["others"]) > DISTURBANCE_CORES
             or max(a["steal"], b["steal"]) > DISTURBANCE_CORES)
 
 
@@ -106,10 +122,21 @@ def cell(pairs, key, scale, digits, at_least=False):
     return f"{a:.{digits}f} / {b:.{digits}f}{tail}"
 
 
+def print_roles(rows):
+    """Who of a cluster uses the CPU."""
+    print()
+    print("| workload | leader CPU us/op A / B (B/A) | CPU us/op of a follower |")
+    print("|---|---|---|")
+    for workload in dict.fromkeys(r["workload"] for r in rows):
+        pairs, _ = undisturbed(pairs_of([r for r in rows if r["workload"] == workload]))
+        print(f"| {workload} | {cell(pairs, 'leader_cpu', 1, 1)} | {cell(pairs, 'follower_cpu', 1, 1)} |")
+
+
 def table(path):
     lines = [json.loads(line) for line in open(path)]
     calibrations = {c["calibration"]: c for c in lines if "calibration" in c}
     rows = [r for r in lines if "workload" in r]
+    is_cluster = any("leader_cpu" in r for r in rows)
     print("| workload | requests/s A / B (B/A) | p50 ms | p99 ms | server CPU us/op | written bytes/op "
           "| resident MiB | runs | others' cores |")
     print("|---|---|---|---|---|---|---|---|---|")
@@ -126,6 +153,8 @@ def table(path):
             cell(pairs, "cpu", 1, 1), cell(pairs, "written", 1, 0), cell(pairs, "rss", 1 << 20, 0),
             runs, f"{others:.2f}",
         ]) + " |")
+    if is_cluster:
+        print_roles(rows)
     print()
     peak = {side: max(r["peak"] for r in rows if r["side"] == side) / (1 << 20) for side in "ab"}
     print(f"Peak resident memory over all runs: A {peak['a']:.0f} MiB, B {peak['b']:.0f} MiB "
@@ -139,6 +168,11 @@ def table(path):
     if saturated:
         print("\">=\": the client's core was more than 85 % busy with B, so B's throughput is a lower bound; "
               "CPU per operation counts.")
+    if any(r["workload"] == "idle" for r in rows):
+        print("idle: one serializable read a second; CPU and written bytes are per second.")
+    moved = sum(r["leader_moved"] for r in rows)
+    if moved:
+        print(f"In {moved} runs the leader moved; where enough pairs remain, theirs were dropped.")
     if any(r["others"] > DISTURBANCE_CORES for r in rows):
         print("Other processes ran meanwhile (last column: cores they used): ratios stand, absolute figures do not.")
 

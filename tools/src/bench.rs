@@ -37,7 +37,7 @@ use anyhow::Context;
 use args::Command;
 use load::{Load, Operation};
 use report::Report;
-use server_stats::{Snapshot, Usage};
+use server_stats::{Servers, Snapshot, Usage};
 
 /// Runs the benchmark that `cli` describes and writes its report to `out`.
 ///
@@ -79,22 +79,19 @@ async fn measure<O: Operation>(
     load: Load,
     clients: Vec<O>,
 ) -> anyhow::Result<Report> {
-    let server_before = global.server_pid.map(Snapshot::of_process).transpose()?;
+    let servers = Servers::begin(&global.server_pid)?;
     let own_before = Snapshot::of_self()?;
     let started = Instant::now();
     let recorder = load.run(clients).await?;
     let elapsed = started.elapsed();
     let own = Usage::between(&own_before, &Snapshot::of_self()?);
-    let server = match (global.server_pid, server_before) {
-        (Some(pid), Some(before)) => Some(Usage::between(&before, &Snapshot::of_process(pid)?)),
-        _ => None,
-    };
+    let servers = servers.end()?;
     Ok(Report {
         name,
         elapsed,
         recorder,
         client: own,
-        server,
+        servers,
         hash_kv: None,
     })
 }

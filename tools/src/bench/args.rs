@@ -54,9 +54,10 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
     /// Report CPU time, memory and written bytes of this process (the server) per operation, from
-    /// /proc. (Not in etcd's benchmark.)
-    #[arg(long, global = true)]
-    pub(crate) server_pid: Option<u32>,
+    /// /proc; of several (the members of a cluster), comma separated, their sum, and in JSON each.
+    /// (Not in etcd's benchmark.)
+    #[arg(long, global = true, value_delimiter = ',')]
+    pub(crate) server_pid: Vec<u32>,
     /// Threads of the client. One keeps the client cheap; more are for servers it cannot
     /// saturate. (Not in etcd's benchmark.)
     #[arg(long, global = true, default_value_t = 1, value_parser = at_least_one)]

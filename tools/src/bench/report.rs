@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::args::{Global, Output};
 use super::recorder::Recorder;
-use super::server_stats::Usage;
+use super::server_stats::{ServerUsage, Usage};
 use super::text;
 
 /// Quantiles of the report, in percent: etcd's, and two more in JSON for the tail.
@@ -24,8 +24,8 @@ pub(crate) struct Report {
     pub(crate) recorder: Recorder,
     /// What this process used.
     pub(crate) client: Usage,
-    /// What the process of `--server-pid` used.
-    pub(crate) server: Option<Usage>,
+    /// What the processes of `--server-pid` used.
+    pub(crate) servers: Vec<ServerUsage>,
     /// The answer to `--check-hashkv`.
     pub(crate) hash_kv: Option<HashKv>,
 }
@@ -56,6 +56,11 @@ impl Report {
         usage.cpu().as_secs_f64() * 1e6 / as_f64(self.recorder.succeeded().max(1))
     }
 
+    /// What the processes of `--server-pid` used together.
+    pub(super) fn server(&self) -> Option<Usage> {
+        Usage::sum(self.servers.iter().map(|server| &server.usage))
+    }
+
     fn to_json(&self) -> Value {
         let recorder = &self.recorder;
         let mut latency = Map::new();
@@ -83,8 +88,16 @@ impl Report {
             "error_distribution": recorder.errors(),
             "client": self.usage_json(&self.client),
         });
-        if let Some(server) = &self.server {
-            out["server"] = self.usage_json(server);
+        if let Some(server) = self.server() {
+            out["server"] = self.usage_json(&server);
+        }
+        if self.servers.len() > 1 {
+            let each = self.servers.iter().map(|server| {
+                let mut json = self.usage_json(&server.usage);
+                json["pid"] = json!(server.pid);
+                json
+            });
+            out["servers"] = each.collect();
         }
         if let Some(hash) = &self.hash_kv {
             out["hash_kv"] = json!({

@@ -35,7 +35,51 @@ pub(crate) struct Usage {
     pub(crate) written_bytes: Option<u64>,
 }
 
+/// The processes of `--server-pid`, as they were before a run.
+#[derive(Debug)]
+pub(crate) struct Servers {
+    before: Vec<(u32, Snapshot)>,
+}
+
+/// What one of these processes used during the run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ServerUsage {
+    pub(crate) pid: u32,
+    pub(crate) usage: Usage,
+}
+
+impl Servers {
+    pub(crate) fn begin(pids: &[u32]) -> anyhow::Result<Self> {
+        let begin = |&pid| Ok((pid, Snapshot::of_process(pid)?));
+        let before = pids.iter().map(begin).collect::<anyhow::Result<_>>()?;
+        Ok(Self { before })
+    }
+
+    pub(crate) fn end(self) -> anyhow::Result<Vec<ServerUsage>> {
+        let end = |(pid, before): &(u32, Snapshot)| {
+            let usage = Usage::between(before, &Snapshot::of_process(*pid)?);
+            Ok(ServerUsage { pid: *pid, usage })
+        };
+        self.before.iter().map(end).collect()
+    }
+}
+
 impl Usage {
+    /// All of them together; `None` when there is none. Peaks are added up although they need not have
+    /// been at one time, and the sum of what was written is known only when each is.
+    pub(crate) fn sum<'a>(usages: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
+        usages.into_iter().cloned().reduce(|sum, next| Self {
+            user: sum.user + next.user,
+            system: sum.system + next.system,
+            rss_bytes: sum.rss_bytes.saturating_add(next.rss_bytes),
+            peak_rss_bytes: sum.peak_rss_bytes.saturating_add(next.peak_rss_bytes),
+            written_bytes: sum
+                .written_bytes
+                .zip(next.written_bytes)
+                .map(|(sum, next)| sum.saturating_add(next)),
+        })
+    }
+
     pub(crate) fn between(before: &Snapshot, after: &Snapshot) -> Self {
         let written = after.written_bytes.zip(before.written_bytes);
         Self {

@@ -55,8 +55,12 @@ pub(super) fn write(report: &Report, precise: bool, out: &mut impl Write) -> io:
             writeln!(out, "  [{count}]\t{text}")?;
         }
     }
-    if let Some(server) = &report.server {
-        usage("Server", server, report, out)?;
+    if let Some(server) = report.server() {
+        let who = match report.servers.len() {
+            1 => "Server".to_owned(),
+            many => format!("{many} servers"),
+        };
+        usage(&who, &server, report, out)?;
         usage("Client", &report.client, report, out)?;
     }
     if let Some(hash) = &report.hash_kv {

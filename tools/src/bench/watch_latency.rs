@@ -27,7 +27,7 @@ use super::connect::{MAX_ANSWER_BYTES, connect_all, connect_one, per_client};
 use super::keys::Random;
 use super::recorder::Recorder;
 use super::report::Report;
-use super::server_stats::{Snapshot, Usage};
+use super::server_stats::{Servers, Snapshot, Usage};
 
 /// When each put began and ended, in nanoseconds after `origin`; 0 is "not yet".
 struct Puts {
@@ -104,7 +104,7 @@ pub(super) async fn run(global: &Global, args: &WatchLatencyArgs) -> anyhow::Res
         streams.push(open_stream(channel, &key, args, sample_interval).await?);
     }
 
-    let server_before = global.server_pid.map(Snapshot::of_process).transpose()?;
+    let servers_before = Servers::begin(&global.server_pid)?;
     let own_before = Snapshot::of_self()?;
     let puts = Arc::new(Puts::new(total));
     let watchers = u64::try_from(args.watchers_per_stream).context("--watchers-per-stream")?;
@@ -147,16 +147,13 @@ pub(super) async fn run(global: &Global, args: &WatchLatencyArgs) -> anyhow::Res
     progress.finish_and_clear();
 
     let client = Usage::between(&own_before, &Snapshot::of_self()?);
-    let server = match (global.server_pid, server_before) {
-        (Some(pid), Some(before)) => Some(Usage::between(&before, &Snapshot::of_process(pid)?)),
-        _ => None,
-    };
+    let servers = servers_before.end()?;
     let report = |name, elapsed, recorder| Report {
         name,
         elapsed,
         recorder,
         client: client.clone(),
-        server: server.clone(),
+        servers: servers.clone(),
         hash_kv: None,
     };
     Ok(vec![

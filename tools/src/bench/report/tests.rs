@@ -1,6 +1,6 @@
 use tonic::Status;
 
-use super::super::server_stats::Snapshot;
+use super::super::server_stats::{ServerUsage, Snapshot};
 use super::*;
 
 /// A run of 100 requests of 1 to 100 ms in two seconds, and one error.
@@ -12,7 +12,7 @@ pub(in super::super) fn sample_report() -> Report {
     recorder.record_error(&Status::unavailable("etcdserver: no leader"));
     let idle = Snapshot::of_self().unwrap();
     let client = Usage::between(&idle, &idle);
-    let server = Usage {
+    let usage = Usage {
         user: Duration::from_millis(40),
         system: Duration::from_millis(10),
         rss_bytes: 3 << 20,
@@ -24,7 +24,7 @@ pub(in super::super) fn sample_report() -> Report {
         elapsed: Duration::from_secs(2),
         recorder,
         client,
-        server: Some(server),
+        servers: vec![ServerUsage { pid: 7, usage }],
         hash_kv: None,
     }
 }
@@ -50,6 +50,26 @@ fn json_holds_what_was_measured_per_operation() {
     assert_eq!(json["server"]["written_bytes_per_op"], 512.0);
     assert_eq!(json["samples"][0]["requests"], 52);
     assert_eq!(json["samples"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn json_holds_the_sum_over_servers_and_each_of_several() {
+    let mut report = sample_report();
+    assert!(report.to_json().get("servers").is_none());
+    let usage = Usage {
+        user: Duration::from_millis(100),
+        written_bytes: None,
+        ..report.servers[0].usage.clone()
+    };
+    report.servers.push(ServerUsage { pid: 9, usage });
+    let json = report.to_json();
+    assert_eq!(json["server"]["cpu_us_per_op"], 1600.0);
+    assert!(json["server"]["written_bytes"].is_null());
+    assert_eq!(json["servers"][0]["pid"], 7);
+    assert_eq!(json["servers"][0]["cpu_us_per_op"], 500.0);
+    assert_eq!(json["servers"][0]["written_bytes"], 51_200);
+    assert_eq!(json["servers"][1]["pid"], 9);
+    assert_eq!(json["servers"][1]["cpu_us_per_op"], 1100.0);
 }
 
 #[test]

@@ -21,6 +21,36 @@ fn memory_rows_are_read_in_bytes() {
 }
 
 #[test]
+fn usages_add_up_and_an_unknown_part_leaves_the_sum_unknown() {
+    let usage = |n: u64, written_bytes| Usage {
+        user: Duration::from_millis(n),
+        system: Duration::from_millis(10 * n),
+        rss_bytes: n,
+        peak_rss_bytes: 2 * n,
+        written_bytes,
+    };
+    assert_eq!(Usage::sum([]), None);
+    let sum = Usage::sum(&[usage(1, Some(5)), usage(2, Some(6)), usage(4, Some(7))]);
+    assert_eq!(sum, Some(usage(7, Some(18))));
+    let unknown = Usage::sum(&[usage(1, Some(5)), usage(2, None)]);
+    assert_eq!(unknown, Some(usage(3, None)));
+}
+
+#[test]
+fn several_processes_are_measured_each() {
+    let own = std::process::id();
+    let parent = std::os::unix::process::parent_id();
+    let servers = Servers::begin(&[own, parent]).unwrap();
+    let used = servers.end().unwrap();
+    assert_eq!(
+        used.iter().map(|u| u.pid).collect::<Vec<_>>(),
+        [own, parent]
+    );
+    assert!(used.iter().all(|u| u.usage.rss_bytes > 0));
+    assert!(Servers::begin(&[own, 1 << 30]).is_err());
+}
+
+#[test]
 fn this_process_is_seen_to_use_cpu_and_memory() {
     let before = Snapshot::of_self().unwrap();
     // Work until the kernel has charged it to us.
