@@ -18,7 +18,6 @@
 # machine is left until its dirty pages are written.
 set -euo pipefail
 
-members=3
 source "$(dirname "${BASH_SOURCE[0]}")/servers.sh"
 members=3
 stats="$root/benches/catch_up_stats.py"
@@ -82,7 +81,8 @@ catch_up() { # side, round, position
     mapfile -t first < <(servers_of "$side")
     start_server "$new" existing "${first[@]}" "$new"
     pid=${pid_of[$new]}
-    until [ "$(revision_of "$new" 2> /dev/null || echo 0)" -ge "$revision" ]; do
+    # Nobody listens there until the member has joined.
+    until [ "$(revision_of "$new" || true)" -ge "$revision" ]; do
         kill -0 "$pid" 2> /dev/null || die "the new member ended: $(tail -n 5 "$work/$new.log")"
         [ $((SECONDS - started)) -lt 3000 ] || die "the new member did not catch up"
         sleep 0.05

@@ -43,8 +43,8 @@ prepare_commands() {
     command -v python3 > /dev/null || die "needs python3"
     command -v curl > /dev/null || die "needs curl"
     cd "$root"
-    build=(--package varve-tools --bin varve-bench)
-    [ -n "$varve" ] || [ -n "${command_of[b]:-}" ] || build+=(--package varve-server --bin varve)
+    # Both in any case: with another choice of packages cargo chooses other features, and builds all anew.
+    build=(--package varve-tools --bin varve-bench --package varve-server --bin varve)
     cargo build --release --quiet "${build[@]}"
     target=${CARGO_TARGET_DIR:-$root/target}
     bench="$target/release/varve-bench"
