@@ -17,7 +17,7 @@ use varve_proto::raftpb::{
 use varve_snap::Snapshotter;
 
 use crate::event::{ApplyJob, Event};
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mailbox, Outside};
 use crate::snapshotter::Job as SnapshotJob;
 use crate::state_machine::{Fatal, Reconfigure, StateMachine, Transport};
 use crate::status::Published;
@@ -67,7 +67,7 @@ impl ApplyThread {
         let mut quiet_bytes = 0;
         let mut reconfigure = RaftHandle { raft: &self.raft };
         loop {
-            self.jobs.drain(&mut jobs, &mut none, false, None);
+            self.jobs.drain(&mut jobs, &mut none, Outside::Leave, None);
             if jobs.is_empty() {
                 return Ok(());
             }

@@ -25,12 +25,18 @@ use crate::request_id::RequestIds;
 use crate::state_machine::{Observer, Transport};
 use crate::status::Published;
 
+mod acks;
+mod gathering;
+mod merge;
 mod outgoing;
 mod proposals;
 mod reads;
 mod stall;
 mod transfer;
 
+use acks::Acknowledgements;
+use gathering::Gathering;
+use merge::merge_appends;
 use outgoing::OutgoingSnapshots;
 use reads::ReadRounds;
 use stall::StallWatch;
@@ -91,6 +97,8 @@ pub(crate) struct Driver {
     ticks: u64,
     reads: ReadRounds,
     transfers: Vec<Transfer>,
+    gathering: Gathering,
+    acks: Acknowledgements,
     stall: StallWatch,
     outgoing: OutgoingSnapshots,
     /// Index of a snapshot that was saved while the log had to be kept.
@@ -130,6 +138,8 @@ impl Driver {
                 limits.read_retry_ticks,
             ),
             transfers: Vec::new(),
+            gathering: Gathering::default(),
+            acks: Acknowledgements::default(),
             stall: StallWatch::new(limits.stalled_sync_timeouts, limits.election_ticks),
             outgoing: OutgoingSnapshots::new(limits.snapshot_hold_ticks),
             unreleased: None,
@@ -194,6 +204,8 @@ impl Driver {
         if let Some(context) = self.reads.repeat(self.ticks) {
             self.raw.read_index(context);
         }
+        let due = self.acks.due();
+        self.send(due.into_iter().collect());
         self.settle_transfers();
         self.watch_disk();
         self.trim_log();
@@ -259,8 +271,12 @@ impl Driver {
         let mut ids = Vec::new();
         let mut batch = Vec::new();
         let mut reads = Vec::new();
-        for event in events {
+        let gathers = self.gathers();
+        for event in self.gathered().into_iter().chain(events) {
             match event {
+                proposal if gathers && gathering::may_wait(&proposal) => {
+                    self.gathering.add(proposal);
+                }
                 Event::Propose { id, data } => {
                     ids.push(id);
                     batch.push(data);
@@ -309,6 +325,7 @@ impl Driver {
                             self.applies_in_flight += 1;
                             self.configuration_changed(&snapshot.metadata.conf_state);
                         }
+                        self.gathering.handed(&message.entries);
                         work.appends.push(message);
                     }
                     LOCAL_APPLY_THREAD => work.applies.push(ApplyJob::Entries(message)),
@@ -321,6 +338,7 @@ impl Driver {
             }
             // Its entries are in the messages too; what is left are vectors for the next one.
             self.raw.recycle(ready);
+            merge_appends(&mut peers);
             self.send(peers);
             if let Some(context) = self.reads.next(self.ticks) {
                 self.raw.read_index(context);
@@ -342,7 +360,7 @@ impl Driver {
         for message in own {
             self.step(message);
         }
-        keep_last_acknowledgement(&mut peers);
+        self.acks.thin_out(&mut peers);
         self.send(peers);
     }
 
@@ -514,24 +532,6 @@ fn change_simply(conf_state: &mut ConfState, change: &varve_proto::raftpb::ConfC
         };
         ids.push(single.node_id);
         ids.sort_unstable();
-    }
-}
-
-/// Of several acknowledgements to one member the last says it all, if none is a refusal.
-fn keep_last_acknowledgement(messages: &mut Vec<Message>) {
-    let is_ack = |m: &Message| m.r#type == MessageType::MsgAppResp as i32 && !m.reject;
-    let mut at = 0;
-    while at < messages.len() {
-        let m = &messages[at];
-        let later = is_ack(m)
-            && messages[at + 1..]
-                .iter()
-                .any(|n| is_ack(n) && n.to == m.to && n.term == m.term && n.index >= m.index);
-        if later {
-            messages.remove(at);
-        } else {
-            at += 1;
-        }
     }
 }
 

@@ -93,10 +93,12 @@ impl LogWriter {
         }
     }
 
-    /// Keeps a state in which only the commit index differs from the last, when that is all `job`
-    /// holds. False means: the job must be written.
-    pub(crate) fn defer(&self, job: &AppendJob) -> bool {
-        if !job.entries.is_empty() || job.snapshot.is_some() || !job.responses.is_empty() {
+    /// Keeps a state in which only the commit index differs from the last, when that is all `job` wants
+    /// written. False means: the job must be written. Responses vouch for everything that was handed out
+    /// before them; with `durable`, all of that is written, and they wait for nothing.
+    pub(crate) fn defer(&self, job: &AppendJob, durable: bool) -> bool {
+        let waits = !job.responses.is_empty() && !durable;
+        if !job.entries.is_empty() || job.snapshot.is_some() || waits {
             return false;
         }
         let Some(state) = hard_state_of(job) else {
@@ -110,39 +112,44 @@ impl LogWriter {
         true
     }
 
-    /// Writes the jobs in order and syncs once. The log store has them afterwards.
+    /// Writes the jobs in order, those between two snapshots in one piece, and syncs once. The log store
+    /// has them afterwards.
     pub(crate) fn write(&self, jobs: &[AppendJob]) -> Result<WalWrite, Fatal> {
         let start = Instant::now();
         let mut stats = WalWrite::default();
         let mut inner = self.inner.lock();
         let mut sync = false;
         let mut latest = None;
-        for (at, job) in jobs.iter().enumerate() {
-            if let Some(snapshot) = &job.snapshot {
+        let mut left = jobs.len();
+        for piece in jobs.chunk_by(|_, next| next.snapshot.is_none()) {
+            left -= piece.len();
+            if let Some(snapshot) = piece.first().and_then(|job| job.snapshot.as_ref()) {
                 self.snapshotter.save(snapshot)?;
                 inner.appender.save_snapshot(&record_of(snapshot))?;
                 sync = true;
             }
-            let state = hard_state_of(job);
-            if let Some(state) = &state {
-                sync |= state.term != inner.written.term || state.vote != inner.written.vote;
-                latest = Some(*state);
+            let mut state = None;
+            for given in piece.iter().filter_map(hard_state_of) {
+                sync |= given.term != inner.written.term || given.vote != inner.written.vote;
+                state = Some(given);
+            }
+            if state.is_some() {
+                latest = state;
                 inner.unwritten = None;
             }
-            sync |= !job.entries.is_empty();
-            let end = job
-                .entries
+            let entries = || piece.iter().flat_map(|job| &job.entries);
+            sync |= entries().next().is_some();
+            let end = entries()
                 .last()
                 .map_or_else(|| inner.appender.last_index(), |e| e.index);
             let state = state.or_else(|| inner.take_unwritten(end));
-            let last = at + 1 == jobs.len();
             let saved = inner
                 .appender
-                .save(state.as_ref(), &job.entries, sync && last)?;
+                .save(state.as_ref(), entries(), sync && left == 0)?;
             if let Some(state) = state {
                 inner.written = state;
             }
-            stats.entries += job.entries.len();
+            stats.entries += entries().count();
             stats.bytes += saved.written_bytes;
         }
         drop(inner);

@@ -18,13 +18,39 @@ pub(crate) enum Refused {
     Closed,
 }
 
+/// What a consumer wants of the outside lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outside {
+    /// Nothing for now.
+    Leave,
+    /// Everything.
+    Take,
+    /// Everything, but what was offered [unhurried](Mailbox::offer_unhurried) is no reason to wake up.
+    TakeUnhurried,
+}
+
 #[derive(Debug)]
 struct Lanes<T> {
     inside: Vec<T>,
     outside: Vec<T>,
+    /// Items of the outside lane that were not offered unhurried.
+    hurried: usize,
     /// Whether the consumer sleeps; only then a producer pays for a wake-up.
     sleeping: bool,
+    /// What it sleeps for.
+    wanted: Outside,
     closed: bool,
+}
+
+impl<T> Lanes<T> {
+    fn has_work(&self, wanted: Outside) -> bool {
+        let outside = match wanted {
+            Outside::Leave => false,
+            Outside::Take => !self.outside.is_empty(),
+            Outside::TakeUnhurried => self.hurried > 0,
+        };
+        outside || !self.inside.is_empty()
+    }
 }
 
 /// The queue.
@@ -50,7 +76,9 @@ impl<T> Mailbox<T> {
             lanes: Mutex::new(Lanes {
                 inside: Vec::new(),
                 outside: Vec::new(),
+                hurried: 0,
                 sleeping: false,
+                wanted: Outside::Take,
                 closed: false,
             }),
             arrived: Condvar::new(),
@@ -61,6 +89,15 @@ impl<T> Mailbox<T> {
 
     /// Adds outside work.
     pub(crate) fn offer(&self, item: T) -> Result<(), Refused> {
+        self.offer_outside(item, true)
+    }
+
+    /// Adds outside work that may wait until its consumer has something else to do, if it says so.
+    pub(crate) fn offer_unhurried(&self, item: T) -> Result<(), Refused> {
+        self.offer_outside(item, false)
+    }
+
+    fn offer_outside(&self, item: T, hurried: bool) -> Result<(), Refused> {
         let mut lanes = self.lanes.lock();
         if lanes.closed {
             return Err(Refused::Closed);
@@ -69,7 +106,10 @@ impl<T> Mailbox<T> {
             return Err(Refused::Full);
         }
         lanes.outside.push(item);
-        self.wake(lanes);
+        lanes.hurried += usize::from(hurried);
+        if hurried || lanes.wanted != Outside::TakeUnhurried {
+            self.wake(lanes);
+        }
         Ok(())
     }
 
@@ -113,12 +153,12 @@ impl<T> Mailbox<T> {
     }
 
     /// Moves everything that waits into `inside` and `outside` (both must be empty), sleeping until
-    /// something arrives or `deadline` passes. With `take_outside` false that lane is left alone.
+    /// something arrives that is wanted, or `deadline` passes.
     pub(crate) fn drain(
         &self,
         inside: &mut Vec<T>,
         outside: &mut Vec<T>,
-        take_outside: bool,
+        wanted: Outside,
         deadline: Option<Instant>,
     ) {
         debug_assert!(
@@ -127,13 +167,14 @@ impl<T> Mailbox<T> {
         );
         let mut lanes = self.lanes.lock();
         loop {
-            if !lanes.inside.is_empty() || (take_outside && !lanes.outside.is_empty()) {
+            if lanes.has_work(wanted) {
                 break;
             }
             if lanes.closed {
                 return;
             }
             lanes.sleeping = true;
+            lanes.wanted = wanted;
             match deadline {
                 Some(at) => {
                     if self.arrived.wait_until(&mut lanes, at).timed_out() {
@@ -145,8 +186,9 @@ impl<T> Mailbox<T> {
             }
         }
         std::mem::swap(&mut lanes.inside, inside);
-        if take_outside {
+        if wanted != Outside::Leave {
             std::mem::swap(&mut lanes.outside, outside);
+            lanes.hurried = 0;
         }
     }
 
@@ -156,6 +198,7 @@ impl<T> Mailbox<T> {
         inside.append(&mut lanes.inside);
         if take_outside {
             outside.append(&mut lanes.outside);
+            lanes.hurried = 0;
         }
     }
 
@@ -171,6 +214,7 @@ impl<T> Mailbox<T> {
         lanes.closed = true;
         let mut left = std::mem::take(&mut lanes.inside);
         left.append(&mut lanes.outside);
+        lanes.hurried = 0;
         drop(lanes);
         self.arrived.notify_all();
         left

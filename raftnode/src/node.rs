@@ -115,7 +115,7 @@ impl Node {
     /// Proposes a normal entry. `id` comes back through [`Observer::proposal_dropped`] if it never
     /// enters the log; otherwise it is applied or lost with the leader.
     pub fn propose(&self, id: u64, data: Bytes) -> std::result::Result<(), RequestError> {
-        self.offer(Event::Propose { id, data })
+        self.offer_unhurried(Event::Propose { id, data })
     }
 
     /// Proposes a normal entry that enters the log only if this member leads in exactly this term; otherwise
@@ -163,7 +163,7 @@ impl Node {
         let event = Event::Message(Box::new(message));
         // A proposal that was passed on here waits for a leader, like one of this member.
         if waits {
-            self.offer(event)
+            self.offer_unhurried(event)
         } else {
             self.offer_inside(event)
         }
@@ -220,6 +220,14 @@ impl Node {
 
     fn offer(&self, event: Event) -> std::result::Result<(), RequestError> {
         self.shared.raft.offer(event).map_err(request_error)
+    }
+
+    /// For proposals: a leader that is writing gathers them.
+    fn offer_unhurried(&self, event: Event) -> std::result::Result<(), RequestError> {
+        self.shared
+            .raft
+            .offer_unhurried(event)
+            .map_err(request_error)
     }
 
     fn offer_inside(&self, event: Event) -> std::result::Result<(), RequestError> {

@@ -13,7 +13,7 @@ use varve_vfs::DynFs;
 
 use crate::event::Event;
 use crate::log_writer::LogWriter;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mailbox, Outside};
 use crate::state_machine::Fatal;
 
 /// What the snapshot thread does, in order.
@@ -42,7 +42,7 @@ impl SnapshotThread {
     pub(crate) fn run(self) {
         let (mut jobs, mut none) = (Vec::new(), Vec::new());
         loop {
-            self.jobs.drain(&mut jobs, &mut none, false, None);
+            self.jobs.drain(&mut jobs, &mut none, Outside::Leave, None);
             if jobs.is_empty() {
                 return;
             }

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::driver::{Driver, Work, take_responses};
 use crate::event::{ApplyJob, Event};
 use crate::log_writer::{AppendJob, LogWriter};
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mailbox, Outside};
 use crate::snapshotter::Job as SnapshotJob;
 use crate::state_machine::{Fatal, Observer, WalWrite};
 use crate::status::Published;
@@ -62,8 +62,13 @@ impl RaftThread {
         loop {
             let deadline = self.clock.instant(self.next_tick);
             let take_outside = self.driver.has_leader();
+            let outside = match (take_outside, self.driver.gathers()) {
+                (false, _) => Outside::Leave,
+                (true, false) => Outside::Take,
+                (true, true) => Outside::TakeUnhurried,
+            };
             self.events
-                .drain(&mut self.inside, &mut self.outside, take_outside, deadline);
+                .drain(&mut self.inside, &mut self.outside, outside, deadline);
             if self.turn()? == Turn::Stop {
                 return Ok(());
             }
@@ -160,7 +165,7 @@ impl RaftThread {
                     }
                 }
             }
-            self.work.appends.retain(|job| !self.writer.defer(job));
+            self.put_off();
             if self.work.appends.is_empty() {
                 if self.driver.is_idle() {
                     return Ok(());
@@ -180,6 +185,25 @@ impl RaftThread {
             self.observer.wal_written(written);
             self.driver.release_responses(responses);
         }
+    }
+}
+
+impl RaftThread {
+    /// Takes out the appends that need no write. What answers them leaves at once if everything before
+    /// them is durable: an append of a leader without entries costs no way through the WAL thread.
+    fn put_off(&mut self) {
+        let mut durable = self.driver.appends_in_flight == 0;
+        let mut responses = Vec::new();
+        self.work.appends.retain_mut(|job| {
+            let put_off = self.writer.defer(job, durable);
+            if put_off {
+                responses.append(&mut job.responses);
+            } else {
+                durable = false;
+            }
+            !put_off
+        });
+        self.driver.release_responses(responses);
     }
 }
 
@@ -223,7 +247,7 @@ impl WalThread {
     pub(crate) fn run(self) {
         let (mut jobs, mut none) = (Vec::new(), Vec::new());
         loop {
-            self.jobs.drain(&mut jobs, &mut none, false, None);
+            self.jobs.drain(&mut jobs, &mut none, Outside::Leave, None);
             if jobs.is_empty() {
                 return;
             }

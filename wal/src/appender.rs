@@ -143,10 +143,10 @@ impl Appender {
     /// far is durable. When the segment has reached its size a new one is begun, which syncs in any
     /// case. Nothing to save and no `must_sync` costs nothing. Errors are final, see
     /// [`Error::Poisoned`].
-    pub fn save(
+    pub fn save<'a>(
         &mut self,
         state: Option<&HardState>,
-        entries: &[Entry],
+        entries: impl IntoIterator<Item = &'a Entry>,
         must_sync: bool,
     ) -> Result<SaveStats> {
         self.check_sound()?;

@@ -50,6 +50,11 @@ impl StallWatch {
         }
     }
 
+    /// The tick in which the oldest append under way was handed over.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.handed.front().map(|(tick, _)| *tick)
+    }
+
     /// For how many ticks the disk has not answered, when that is too long and it is time to act.
     pub(super) fn stalled(&mut self, tick: u64) -> Option<u64> {
         let (since, _) = self.handed.front()?;

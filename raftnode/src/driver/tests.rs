@@ -41,32 +41,3 @@ fn simple_changes_move_members_between_voters_and_learners() {
         "a rejected change changes nothing"
     );
 }
-
-#[test]
-fn only_the_last_acknowledgement_to_a_member_is_sent_and_every_refusal() {
-    let ack = |to, index, reject| Message {
-        r#type: MessageType::MsgAppResp as i32,
-        to,
-        index,
-        reject,
-        term: 4,
-        ..Message::default()
-    };
-    let vote = Message {
-        r#type: MessageType::MsgVoteResp as i32,
-        to: 2,
-        ..Message::default()
-    };
-    let mut messages = vec![
-        ack(2, 5, false),
-        ack(2, 6, true),
-        vote.clone(),
-        ack(3, 5, false),
-        ack(2, 9, false),
-    ];
-    keep_last_acknowledgement(&mut messages);
-    assert_eq!(
-        messages,
-        [ack(2, 6, true), vote, ack(3, 5, false), ack(2, 9, false)]
-    );
-}

@@ -10,7 +10,13 @@ use super::*;
 const DIR: &str = "/wal";
 
 fn writer(fs: &DynFs) -> LogWriter {
-    let appender = Wal::create(fs, Path::new(DIR), b"", WalOptions::default()).unwrap();
+    let options = WalOptions {
+        // What is written beside the log would be counted, too.
+        prefill: false,
+        inline_pipeline: true,
+        ..WalOptions::default()
+    };
+    let appender = Wal::create(fs, Path::new(DIR), b"", options).unwrap();
     fs.create_dir_all(Path::new("/snap"), 0o700).unwrap();
     let snapshotter = Snapshotter::new(fs.clone(), "/snap");
     let state = HardState {
@@ -51,11 +57,11 @@ fn a_commit_index_that_was_put_off_goes_out_with_the_next_batch_or_the_end() {
     let fs = SimFs::new().shared();
     let writer = writer(&fs);
     writer.write(&[entries(1..=3)]).unwrap();
-    assert!(writer.defer(&commit(2)));
+    assert!(writer.defer(&commit(2), false));
     assert_eq!(replay(&fs).hard_state, None);
     writer.write(&[entries(4..=4)]).unwrap();
     assert_eq!(replay(&fs).hard_state.unwrap().commit, 2);
-    assert!(writer.defer(&commit(4)));
+    assert!(writer.defer(&commit(4), false));
     writer.flush().unwrap();
     assert_eq!(replay(&fs).hard_state.unwrap().commit, 4);
 }
@@ -67,14 +73,14 @@ fn a_commit_index_never_gets_ahead_of_the_log_it_is_written_to() {
     let fs = SimFs::new().shared();
     let writer = writer(&fs);
     writer.write(&[entries(1..=3)]).unwrap();
-    assert!(writer.defer(&commit(9)));
+    assert!(writer.defer(&commit(9), false));
     writer.write(&[entries(4..=5)]).unwrap();
     assert_eq!(replay(&fs).hard_state.unwrap().commit, 5);
     // The rest is not forgotten.
     writer.write(&[entries(6..=9)]).unwrap();
     assert_eq!(replay(&fs).hard_state.unwrap().commit, 9);
     // A stop comes before the entries do.
-    assert!(writer.defer(&commit(20)));
+    assert!(writer.defer(&commit(20), false));
     writer.flush().unwrap();
     assert_eq!(replay(&fs).hard_state.unwrap().commit, 9);
 }
@@ -83,20 +89,26 @@ fn a_commit_index_never_gets_ahead_of_the_log_it_is_written_to() {
 fn a_state_with_another_term_or_vote_is_not_put_off() {
     let fs = SimFs::new().shared();
     let writer = writer(&fs);
-    assert!(!writer.defer(&Message {
+    let other_term = Message {
         term: 2,
         ..commit(1)
-    }));
-    assert!(!writer.defer(&Message {
+    };
+    let other_vote = Message {
         vote: 7,
         ..commit(1)
-    }));
-    assert!(!writer.defer(&entries(1..=1)));
+    };
+    for durable in [false, true] {
+        assert!(!writer.defer(&other_term, durable));
+        assert!(!writer.defer(&other_vote, durable));
+        assert!(!writer.defer(&entries(1..=1), durable));
+    }
     let waits = Message {
         responses: vec![Message::default()],
         ..commit(1)
     };
-    assert!(!writer.defer(&waits), "somebody waits for it to be durable");
+    let why = "somebody waits for it to be durable";
+    assert!(!writer.defer(&waits, false), "{why}");
+    assert!(writer.defer(&waits, true), "it is durable");
 }
 
 #[test]
@@ -135,4 +147,43 @@ fn a_received_snapshot_is_on_disk_and_in_the_log_before_the_entries_behind_it() 
         .map(|e| e.index)
         .collect();
     assert_eq!(indexes, [51, 52]);
+}
+
+#[test]
+fn appends_that_wait_together_are_one_write_and_one_sync() {
+    let disk = SimFs::new();
+    let fs = disk.shared();
+    let writer = writer(&fs);
+    let before = disk.counts();
+    let state = Message {
+        vote: 2,
+        ..commit(3)
+    };
+    writer
+        .write(&[entries(1..=3), entries(4..=4), state, entries(5..=6)])
+        .unwrap();
+    let after = disk.counts();
+    assert_eq!(after.writes - before.writes, 1);
+    assert_eq!(after.file_syncs - before.file_syncs, 1);
+    let read = replay(&fs);
+    assert_eq!(read.entries.len(), 6);
+    let state = read.hard_state.unwrap();
+    assert_eq!((state.vote, state.commit), (2, 3));
+}
+
+/// A follower may get entries of a new leader before those they replace are written.
+#[test]
+fn entries_that_replace_others_of_the_same_write_are_what_is_read() {
+    let fs = SimFs::new().shared();
+    let writer = writer(&fs);
+    let mut replacing = entries(3..=4);
+    for entry in &mut replacing.entries {
+        entry.term = 2;
+    }
+    replacing.term = 2;
+    writer.write(&[entries(1..=5), replacing]).unwrap();
+    let read = replay(&fs);
+    let ids: Vec<_> = read.entries.iter().map(|e| (e.term, e.index)).collect();
+    assert_eq!(ids, [(1, 1), (1, 2), (2, 3), (2, 4)]);
+    assert_eq!(read.hard_state.unwrap().term, 2);
 }

@@ -8,7 +8,11 @@ fn drain(mailbox: &Mailbox<u32>, take_outside: bool) -> (Vec<u32>, Vec<u32>) {
     mailbox.drain(
         &mut inside,
         &mut outside,
-        take_outside,
+        if take_outside {
+            Outside::Take
+        } else {
+            Outside::Leave
+        },
         Some(Instant::now()),
     );
     (inside, outside)
@@ -58,7 +62,7 @@ fn a_sleeping_consumer_is_woken() {
         let mailbox = Arc::clone(&mailbox);
         move || {
             let (mut inside, mut outside) = (Vec::new(), Vec::new());
-            mailbox.drain(&mut inside, &mut outside, true, None);
+            mailbox.drain(&mut inside, &mut outside, Outside::Take, None);
             outside
         }
     });
@@ -69,6 +73,38 @@ fn a_sleeping_consumer_is_woken() {
     assert_eq!(consumer.join().unwrap(), vec![7]);
     let (mut inside, mut outside) = (Vec::new(), Vec::new());
     let soon = Instant::now() + Duration::from_millis(1);
-    mailbox.drain(&mut inside, &mut outside, true, Some(soon));
+    mailbox.drain(&mut inside, &mut outside, Outside::Take, Some(soon));
     assert!(outside.is_empty());
+}
+
+/// The consumer sleeps until its deadline, or until something comes that does not wait; then it gets all.
+#[test]
+fn what_is_not_in_a_hurry_wakes_nobody_who_does_not_want_it() {
+    let mailbox = Arc::new(Mailbox::new(8));
+    let consumer = std::thread::spawn({
+        let mailbox = Arc::clone(&mailbox);
+        move || {
+            let (mut inside, mut outside) = (Vec::new(), Vec::new());
+            mailbox.drain(&mut inside, &mut outside, Outside::TakeUnhurried, None);
+            outside
+        }
+    });
+    while !mailbox.lanes.lock().sleeping {
+        std::thread::yield_now();
+    }
+    mailbox.offer_unhurried(1).unwrap();
+    mailbox.offer_unhurried(2).unwrap();
+    assert!(mailbox.lanes.lock().sleeping, "it was not woken");
+    mailbox.offer(3).unwrap();
+    assert_eq!(consumer.join().unwrap(), [1, 2, 3]);
+
+    let take = |wanted| {
+        let (mut inside, mut outside) = (Vec::new(), Vec::new());
+        mailbox.drain(&mut inside, &mut outside, wanted, Some(Instant::now()));
+        outside
+    };
+    mailbox.offer_unhurried(4).unwrap();
+    assert_eq!(take(Outside::Take), [4]);
+    mailbox.offer_unhurried(5).unwrap();
+    assert_eq!(take(Outside::TakeUnhurried), [5], "the deadline has passed");
 }

@@ -1,10 +1,11 @@
 //! Groups of members, deterministic: three or five over simulated disks and a network in memory.
 //!
 //! `ledger`: the state machine. `net`: the network. `world`: members, time, and what must always hold.
-//! `elections`, `reads`, `snapshots`, `members`: scripts. `chaos`: seeds.
+//! `elections`, `gathering`, `reads`, `snapshots`, `members`: scripts. `chaos`: seeds.
 //! `threads`: the same with threads.
 mod chaos;
 mod elections;
+mod gathering;
 mod ledger;
 mod members;
 mod net;
