@@ -182,6 +182,6 @@ await_followers() { # side, leader
 run_client() { # endpoints (servers, comma separated), pids, the client's arguments
     local endpoints="" server
     for server in ${1//,/ }; do endpoints+="${endpoints:+,}127.0.0.1:${client_of[$server]}"; done
-    timeout 300 "${client_pin[@]}" "$bench" "${@:3}" --endpoints "$endpoints" --server-pid "$2" \
+    timeout 900 "${client_pin[@]}" "$bench" "${@:3}" --endpoints "$endpoints" --server-pid "$2" \
         --output json < /dev/null 2> "$work/client.err"
 }
