@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -39,20 +40,22 @@ const REQUEST_OVERHEAD_BYTES: usize = 512 << 10;
 /// # Errors
 /// [`StartError`] when it cannot start, or when the member had to stop by itself.
 pub fn run(config: Config) -> Result<(), StartError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("tokio")
-        .build()
-        .map_err(|e| StartError::Other(format!("could not start the runtime: {e}")))?;
-    let listeners = {
-        let _context = runtime.enter();
-        Listeners::bind(&config)?
-    };
+    let failed = |e| StartError::Other(format!("could not start the runtime: {e}"));
+    let many = Builder::new_multi_thread;
+    let clients = many().enable_all().thread_name("tokio").build();
+    let clients = clients.map_err(failed)?;
+    // Other members have a thread of their own: clients do not keep them waiting, and a message wakes
+    // no second thread that then finds nothing to do.
+    let mut one = many();
+    let peers = one.worker_threads(1).enable_all().thread_name("peers");
+    let peers = peers.build().map_err(failed)?;
+    let listeners = Listeners::bind(&config, clients.handle(), peers.handle())?;
     let metrics = Arc::new(Metrics::new(&config));
-    let running = start(config, metrics, runtime.handle())?;
-    let outcome = runtime.block_on(serve(&running, listeners));
-    // Streams that outlived the drain are cut with the runtime.
-    runtime.shutdown_timeout(Duration::from_secs(1));
+    let running = start(config, metrics, peers.handle())?;
+    let outcome = clients.block_on(serve(&running, listeners, peers.handle()));
+    // Streams that outlived the drain are cut with their runtime.
+    clients.shutdown_timeout(Duration::from_secs(1));
+    peers.shutdown_timeout(Duration::from_secs(1));
     let stopped = running.stop();
     outcome.and(stopped)
 }
@@ -64,7 +67,13 @@ struct Listeners {
 }
 
 impl Listeners {
-    fn bind(config: &Config) -> Result<Self, StartError> {
+    /// Sockets belong to the runtime in whose context they are made.
+    fn bind(config: &Config, clients: &Handle, peers: &Handle) -> Result<Self, StartError> {
+        let peer = {
+            let _context = peers.enter();
+            bind_peers(config)?
+        };
+        let _context = clients.enter();
         let bind = |urls: &[Url]| {
             let mut bound = Vec::new();
             for url in urls {
@@ -73,7 +82,7 @@ impl Listeners {
             Ok::<_, StartError>(bound)
         };
         Ok(Self {
-            peer: bind_peers(config)?,
+            peer,
             client: bind(&config.listen_client_urls)?,
             metrics: bind(&config.listen_metrics_urls)?,
         })
@@ -151,7 +160,11 @@ fn listen_on(address: SocketAddr, config: &Config) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-async fn serve(running: &Running, listeners: Listeners) -> Result<(), StartError> {
+async fn serve(
+    running: &Running,
+    listeners: Listeners,
+    peer_runtime: &Handle,
+) -> Result<(), StartError> {
     let core = Arc::clone(&running.core);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(signal_error)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(signal_error)?;
@@ -170,7 +183,7 @@ async fn serve(running: &Running, listeners: Listeners) -> Result<(), StartError
                 .map_err(StartError::Other)?;
         }
         // Peers first: without them there may be no leader to join.
-        accept_peers(&core, peer, running, &mut tasks);
+        accept_peers(&core, (peer, peer_runtime), running, &mut tasks);
         tasks.own.spawn(lease_expiry::run(Arc::clone(&core)));
         tasks.own.spawn(versions::run(Arc::clone(&core)));
         join(&core).await
@@ -254,7 +267,7 @@ fn options(core: &Core) -> ConnOptions {
 
 fn accept_peers(
     core: &Arc<Core>,
-    listeners: Vec<PeerListener>,
+    (listeners, runtime): (Vec<PeerListener>, &Handle),
     running: &Running,
     tasks: &mut Tasks,
 ) {
@@ -264,7 +277,7 @@ fn accept_peers(
         let stop = tasks.stop_peers.subscribe();
         tasks
             .peers
-            .spawn(listener.serve(Arc::clone(&endpoint), stop));
+            .spawn_on(listener.serve(Arc::clone(&endpoint), stop), runtime);
     }
 }
 
