@@ -211,6 +211,9 @@ impl<V: Clone> Leaf<V> {
                 }
             }
         }
+        if fresh.is_empty() {
+            return Siblings::NONE;
+        }
         let bytes: usize = fresh.iter().map(|f| f.key.len()).sum();
         if fresh.len() <= ONE_BY_ONE
             && self.values.len() + fresh.len() <= MAX_ENTRIES
