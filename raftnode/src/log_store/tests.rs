@@ -76,7 +76,7 @@ fn what_a_start_read_is_let_go_of_when_the_log_is_trimmed() {
     let entries: Vec<_> = entries.collect();
     let log = LogStore::new(Snapshot::default(), HardState::default(), entries.clone());
     log.trim(90, 10 * entry_size(&entries[0]));
-    let left = log.entries(91, 101, u64::MAX).unwrap();
+    let left = log.entries(91..101, u64::MAX).unwrap();
     assert_eq!(left, entries[90..]);
     drop(entries);
     assert!(block.is_unique(), "a tail keeps the whole block");
