@@ -13,10 +13,11 @@ use varve_raftnode::membership::Member;
 use varve_vfs::DynFs;
 use varve_wal::WalOptions;
 
-use crate::cluster::{FirstStart, PeerClient, first_start};
+use crate::cluster::FirstStart;
 use crate::config::{Config, FreelistKind};
 use crate::data_dir::DataDir;
-use crate::start::{StartError, v2_store};
+use crate::replica::v2_store;
+use crate::start::StartError;
 use crate::stored_cluster;
 
 /// How long a database that another process holds is waited for: a restart may overlap the old one.
@@ -33,31 +34,39 @@ pub(crate) struct Opened {
     pub(crate) remotes: Vec<Member>,
 }
 
+/// What a data directory is opened with.
+pub(crate) struct Opening<'a> {
+    pub(crate) fs: &'a DynFs,
+    pub(crate) dir: &'a DataDir,
+    pub(crate) config: &'a Config,
+    pub(crate) engine: &'a BtreeOptions,
+    pub(crate) wal: WalOptions,
+    /// Who the member is when it starts for the first time: asks the cluster.
+    pub(crate) first: &'a dyn Fn() -> Result<FirstStart, StartError>,
+}
+
 /// Opens or makes the data directory.
 ///
 /// # Errors
 /// Nothing of an existing directory was changed, except that a torn log was repaired.
-pub(crate) fn open(
-    fs: &DynFs,
-    dir: &DataDir,
-    config: &Config,
-    client: &PeerClient,
-    runtime: &tokio::runtime::Handle,
-) -> Result<Opened, StartError> {
+pub(crate) fn open(opening: &Opening<'_>) -> Result<Opened, StartError> {
+    let Opening {
+        fs,
+        dir,
+        config,
+        engine: options,
+        ..
+    } = *opening;
     let has_wal = varve_raftnode::has_wal(fs, &dir.wal)?;
-    let options = engine_options(config);
-    let engine = open_engine(fs, &dir.db(), &options)?;
+    let engine = open_engine(fs, &dir.db(), options)?;
     let (mut boot, remotes) = if has_wal {
-        let boot = varve_raftnode::open(fs, &dir.wal, &dir.snap, wal_options(config))?;
-        (
-            finish_first_start(boot, config, client, runtime)?,
-            Vec::new(),
-        )
+        let boot = varve_raftnode::open(fs, &dir.wal, &dir.snap, opening.wal)?;
+        (finish_first_start(boot, opening)?, Vec::new())
     } else {
         refuse_orphan(&engine, dir)?;
-        first(fs, dir, config, client, runtime)?
+        first(opening)?
     };
-    let engine = match recover_received_db(fs, dir, &engine, &boot, &options)? {
+    let engine = match recover_received_db(fs, dir, &engine, &boot, options)? {
         Some(recovered) => recovered,
         None => engine,
     };
@@ -96,29 +105,21 @@ fn force_new_cluster(boot: &mut Bootstrapped, config: &Config) -> Result<(), Sta
 }
 
 /// Makes the log of a member that starts for the first time.
-fn first(
-    fs: &DynFs,
-    dir: &DataDir,
-    config: &Config,
-    client: &PeerClient,
-    runtime: &tokio::runtime::Handle,
-) -> Result<(Bootstrapped, Vec<Member>), StartError> {
+fn first(opening: &Opening<'_>) -> Result<(Bootstrapped, Vec<Member>), StartError> {
     let FirstStart {
         id,
         cluster_id,
         initial,
         remotes,
-    } = runtime
-        .block_on(first_start(config, client))
-        .map_err(StartError::Other)?;
+    } = (opening.first)()?;
     let boot = varve_raftnode::create(
-        fs,
-        &dir.wal,
-        &dir.snap,
+        opening.fs,
+        &opening.dir.wal,
+        &opening.dir.snap,
         &initial,
         id,
         cluster_id,
-        wal_options(config),
+        opening.wal,
     )?;
     let local_member_id = format_args!("{id:x}").to_string();
     let cluster_id = format_args!("{cluster_id:x}").to_string();
@@ -135,16 +136,12 @@ fn first(
 /// log of a member that joins looks the same until the leader has written to it; the ids tell them apart.
 fn finish_first_start(
     mut boot: Bootstrapped,
-    config: &Config,
-    client: &PeerClient,
-    runtime: &tokio::runtime::Handle,
+    opening: &Opening<'_>,
 ) -> Result<Bootstrapped, StartError> {
-    if !boot.is_unfinished() || !config.initial_cluster_is_new {
+    if !boot.is_unfinished() || !opening.config.initial_cluster_is_new {
         return Ok(boot);
     }
-    let described = runtime
-        .block_on(first_start(config, client))
-        .map_err(StartError::Other)?;
+    let described = (opening.first)()?;
     if described.id == boot.node_id && described.cluster_id == boot.cluster_id {
         boot.write_initial_members(&described.initial)?;
     }
@@ -279,7 +276,8 @@ pub(crate) fn consistent_index(engine: &BtreeEngine) -> Result<u64, StartError> 
     Ok(u64::from_be_bytes(bytes))
 }
 
-fn wal_options(config: &Config) -> WalOptions {
+/// How the flags want the log.
+pub(crate) fn wal_options(config: &Config) -> WalOptions {
     WalOptions {
         unsafe_no_fsync: config.unsafe_no_fsync,
         ..WalOptions::default()

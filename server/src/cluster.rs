@@ -22,3 +22,5 @@ pub(crate) use host::MemberHost;
 pub(crate) use join::{FirstStart, first_start};
 pub(crate) use lease_keeper::{APPLY_LAGS, NOT_FOUND, NOT_PRIMARY};
 pub(crate) use links::MemberLinks;
+#[cfg(feature = "stepped")]
+pub(crate) use reconfigure::promotion;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use varve_backend::Export;
 use varve_mvcc::{Store, schema};
 use varve_proto::etcdserverpb::{AlarmMember, AlarmRequest, AlarmType, alarm_request};
@@ -20,6 +20,7 @@ use crate::cluster::{MemberLinks, PeerClient};
 use crate::config::Config;
 use crate::events::{LeaderElected, LeaderWatch};
 use crate::metrics::Metrics;
+use crate::reads;
 use crate::rpc::{RpcError, Status};
 use crate::waiters::Waiters;
 
@@ -384,7 +385,7 @@ impl Core {
             return Ok(());
         }
         // The raft thread asks again by itself when no answer comes.
-        let mut round = pin!(self.read_index());
+        let mut round = pin!(reads::read_index(&self.parts.node));
         let index = match tokio::time::timeout(SLOW_READ_INDEX, &mut round).await {
             Ok(index) => index?,
             Err(_) => {
@@ -407,30 +408,7 @@ impl Core {
 
     /// Returns when the entry at `index` is applied here.
     pub(crate) async fn wait_applied(&self, index: u64) -> Result<(), Status> {
-        let (reached, applied) = oneshot::channel();
-        self.parts.node.published().applied().when(
-            index,
-            Box::new(move || {
-                // The reader may have given up.
-                let _gone = reached.send(());
-            }),
-        );
-        applied.await.map_err(|_| RpcError::Stopped.into())
-    }
-
-    async fn read_index(&self) -> Result<u64, Status> {
-        let (done, answer) = oneshot::channel();
-        self.parts
-            .node
-            .read_index(Box::new(move |index| {
-                // The reader may have given up.
-                let _gone = done.send(index);
-            }))
-            .map_err(request_error)?;
-        match answer.await {
-            Ok(index) => index.map_err(|e| request_error(e).into()),
-            Err(_) => Err(RpcError::Stopped.into()),
-        }
+        reads::wait_applied(&self.parts.node, index).await
     }
 }
 
@@ -458,7 +436,7 @@ pub(crate) fn request_error(error: RequestError) -> RpcError {
 
 /// `InternalRaftRequest` around the client's bytes: fields ascending, so the header precedes the
 /// requests from 1000 on.
-fn encode_request(kind: RequestKind, id: u64, request: &[u8]) -> Bytes {
+pub(crate) fn encode_request(kind: RequestKind, id: u64, request: &[u8]) -> Bytes {
     let field = kind as u32;
     let mut header = BytesMut::with_capacity(11);
     wire::put_uint64(&mut header, 1, id);

@@ -9,7 +9,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::Semaphore;
+use varve_mvcc::Lessor;
 use varve_proto::etcdserverpb::{LeaseCheckpoint, LeaseCheckpointRequest, LeaseRevokeRequest};
 use varve_proto::prost::Message as _;
 
@@ -17,20 +19,51 @@ use crate::core::{Core, RequestKind};
 use crate::rpc::Code;
 
 /// How often expired leases are looked for.
-const INTERVAL: Duration = Duration::from_millis(500);
+pub(crate) const INTERVAL: Duration = Duration::from_millis(500);
 /// Leases revoked per look.
-const BATCH: usize = 500;
+pub(crate) const BATCH: usize = 500;
 /// Revokes under way at once.
 const CONCURRENT: usize = 16;
 
 /// Remaining times told with one entry.
 const CHECKPOINTS: usize = 1000;
 
-/// Tells what long leases have left, so that the next leader does not begin them anew.
-async fn checkpoint(core: &Core, term: u64) {
-    let due = core.store().lessor().due_checkpoints(CHECKPOINTS);
+/// Whose duty the leases are.
+#[derive(Debug, Default)]
+pub(crate) struct Duty {
+    /// The term in which this member leads.
+    led: Option<u64>,
+}
+
+impl Duty {
+    /// Takes the leases over, or gives them up, as the leader as last heard of (its id and term) says.
+    /// The term in which this member keeps them now.
+    pub(crate) fn observe(
+        &mut self,
+        leader: (u64, u64),
+        own: u64,
+        lessor: &Lessor,
+        extend: Duration,
+    ) -> Option<u64> {
+        let (id, term) = leader;
+        let leads = (id == own).then_some(term);
+        if leads != self.led {
+            // Also when it leads again: another member kept the leases in between.
+            match leads {
+                Some(_) => lessor.promote(extend),
+                None => lessor.demote(),
+            }
+            self.led = leads;
+        }
+        leads
+    }
+}
+
+/// The entry that tells what long leases have left, if there is anything to tell.
+pub(crate) fn checkpoint_request(lessor: &Lessor) -> Option<Bytes> {
+    let due = lessor.due_checkpoints(CHECKPOINTS);
     if due.is_empty() {
-        return;
+        return None;
     }
     let checkpoints = due
         .into_iter()
@@ -39,9 +72,20 @@ async fn checkpoint(core: &Core, term: u64) {
             remaining_ttl: lease.remaining_ttl,
         })
         .collect();
-    let request = LeaseCheckpointRequest { checkpoints }.encode_to_vec();
+    Some(
+        LeaseCheckpointRequest { checkpoints }
+            .encode_to_vec()
+            .into(),
+    )
+}
+
+/// Tells what long leases have left, so that the next leader does not begin them anew.
+async fn checkpoint(core: &Core, term: u64) {
+    let Some(request) = checkpoint_request(core.store().lessor()) else {
+        return;
+    };
     if let Err(error) = core
-        .process_in_term(RequestKind::LeaseCheckpoint, request.into(), term)
+        .process_in_term(RequestKind::LeaseCheckpoint, request, term)
         .await
     {
         tracing::warn!(%error, "failed to checkpoint leases");
@@ -52,8 +96,7 @@ async fn checkpoint(core: &Core, term: u64) {
 pub(crate) async fn run(core: Arc<Core>) {
     let slots = Arc::new(Semaphore::new(CONCURRENT));
     let mut leader = core.leader_watch();
-    // The term in which this member leads.
-    let mut led = None;
+    let mut duty = Duty::default();
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -62,20 +105,11 @@ pub(crate) async fn run(core: Arc<Core>) {
             changed = leader.changed() => if changed.is_err() { return },
             _ = ticks.tick() => {}
         }
-        let (id, term) = *leader.borrow_and_update();
-        let leads = (id == core.member_id()).then_some(term);
-        if leads != led {
-            // Also when it leads again: another member kept the leases in between.
-            match leads {
-                Some(_) => {
-                    let extend = core.config().election_timeout;
-                    core.store().lessor().promote(extend);
-                }
-                None => core.store().lessor().demote(),
-            }
-            led = leads;
-        }
-        if leads.is_none() || !core.ensure_leadership().await {
+        let now = *leader.borrow_and_update();
+        let extend = core.config().election_timeout;
+        let kept = duty.observe(now, core.member_id(), core.store().lessor(), extend);
+        let Some(term) = kept else { continue };
+        if !core.ensure_leadership().await {
             continue;
         }
         if core.config().lease_checkpoints.enabled {

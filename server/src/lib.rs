@@ -19,9 +19,14 @@ mod notify;
 mod peer_http;
 mod publish;
 mod quota;
+mod reads;
+mod replica;
 pub mod rpc;
+mod seeded;
 mod serve;
 mod start;
+#[cfg(feature = "stepped")]
+pub mod stepped;
 mod store_error;
 mod stored_cluster;
 mod unsynced;

@@ -6,29 +6,26 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use tokio::sync::watch;
-use varve_backend::{Backend, BackendOptions, CommitStats};
-use varve_mvcc::{Publish, Store, StoreOptions, schema};
-use varve_raftnode::membership::{Cluster, V2Store};
+use varve_backend::{BackendOptions, CommitStats};
+use varve_mvcc::{Publish, Store, StoreOptions};
 use varve_raftnode::{
     Bootstrapped, Node, NodeConfig, PeerConfig, PeerTimings, PeerTls, Peers, RequestIds,
 };
 use varve_vfs::{DynFs, RealFs};
 
-use crate::apply::{Alarms, Applier, ApplierParts, ClusterView, Database};
-use crate::bootstrap::{self, Opened, consistent_index, continue_behind, engine_options};
-use crate::cluster::{MemberHost, MemberLinks, PeerClient};
-use crate::compat::check_cluster_version;
+use crate::apply::Database;
+use crate::bootstrap::{self, Opening, engine_options, wal_options};
+use crate::cluster::{MemberHost, MemberLinks, PeerClient, first_start};
 use crate::config::Config;
 use crate::core::{Core, CoreParts};
 use crate::data_dir::DataDir;
-use crate::events::{AppliedObserver, Ending, EndingWatch, LeaderElected, MemberObserver};
+use crate::events::{Ending, EndingWatch, LeaderElected, MemberObserver};
 use crate::metrics::Metrics;
-use crate::stored_cluster;
+use crate::replica::{self, Replica, Stored, refuse_removed};
+use crate::seeded::Seeded;
 use crate::unsynced::unsynced;
-use crate::waiters::Waiters;
 
 /// Applied log entries kept in memory, in bytes. Followers that lag further are sent a snapshot.
 const LOG_MEMORY_BYTES: usize = 16 << 20;
@@ -141,50 +138,47 @@ pub(crate) fn start(
         None => None,
     };
     let client = PeerClient::new(varve_raftnode::PeerClient::new(tls.clone(), timings));
-    let Opened {
-        engine,
-        mut boot,
-        remotes,
-    } = bootstrap::open(&fs, &dir, &config, &client, runtime)?;
-    let durable_index = consistent_index(&engine)?;
-
-    let backend = Backend::open(Arc::new(engine), backend_options(&config, &metrics))?;
-    let store = Store::open(backend, store_options(&config, &metrics))?;
-    refuse_auth(&store)?;
-    init_auth_revision(&store)?;
-    if durable_index > boot.last_index() {
-        continue_behind(&mut boot, &store, &dir, durable_index)?;
-    }
+    let options = engine_options(&config);
+    let opened = bootstrap::open(&Opening {
+        fs: &fs,
+        dir: &dir,
+        config: &config,
+        engine: &options,
+        wal: wal_options(&config),
+        first: &|| {
+            runtime
+                .block_on(first_start(&config, &client))
+                .map_err(StartError::Other)
+        },
+    })?;
+    let backend = backend_options(&config, &metrics);
+    let stored = Stored::open(opened, &dir, backend, store_options(&config, &metrics))?;
     let peers = Peers::new(
-        peer_config(&config, &boot, (&fs, &dir), tls, timings),
+        peer_config(&config, &stored.boot, (&fs, &dir), tls, timings),
         runtime.clone(),
     )?;
-    for remote in &remotes {
+    for remote in &stored.remotes {
         peers.add_remote(remote.id, &remote.peer_urls);
     }
     let database = Database {
         fs,
         path: dir.db(),
-        options: engine_options(&config),
+        options,
     };
     let parts = Parts {
         config,
         metrics,
-        store,
-        durable_index,
         peers,
         client,
         database,
     };
-    parts.assemble(boot)
+    parts.assemble(stored)
 }
 
 /// What a member is put together from, beside its log.
 struct Parts {
     config: Config,
     metrics: Arc<Metrics>,
-    store: Store,
-    durable_index: u64,
     peers: Peers,
     client: PeerClient,
     database: Database,
@@ -213,59 +207,33 @@ fn peer_config(
     }
 }
 
-fn bad_v2(error: &serde_json::Error) -> StartError {
-    StartError::Other(format!(
-        "a member in the v2 store of .snap does not parse: {error}"
-    ))
-}
-
-/// The v2 store of the raft snapshot that the log starts from.
-pub(crate) fn v2_store(boot: &Bootstrapped) -> Result<V2Store, StartError> {
-    let data = boot.snapshot.as_ref().and_then(|s| s.data.as_ref());
-    match data.filter(|d| !d.is_empty()) {
-        Some(json) => V2Store::from_json(json)
-            .map_err(|e| StartError::Other(format!("the v2 store in .snap does not parse: {e}"))),
-        None => Ok(V2Store::new()),
-    }
-}
-
 impl Parts {
     /// Replays the log and starts the threads.
-    fn assemble(self, boot: Bootstrapped) -> Result<Running, StartError> {
+    fn assemble(self, stored: Stored) -> Result<Running, StartError> {
         let Self {
             config,
             metrics,
-            store,
-            durable_index,
             peers,
             client,
             database,
         } = self;
-        let (commit_index, node_id) = (boot.commit_index(), boot.node_id);
-        let v2 = v2_store(&boot)?;
-        let (v2_is_authority, cluster) = membership(&config, &store, &boot, &v2)?;
+        let (commit_index, node_id) = (stored.boot.commit_index(), stored.boot.node_id);
+        let store = stored.store.clone();
         let links = MemberLinks::new(Arc::new(peers.clone()), node_id);
-        let alarms = Alarms::load(&store.backend().view())?;
-        let waiters = Arc::new(Waiters::default());
-        let applier = Applier::new(ApplierParts {
-            store: store.clone(),
-            cluster: Arc::clone(&cluster),
-            v2,
-            v2_is_authority,
-            alarms: alarms.clone(),
-            waiters: Arc::clone(&waiters),
-            observer: Arc::new(AppliedObserver::new(
-                Arc::clone(&metrics),
-                config.warning_apply_duration,
-            )),
-            compat: config.compat,
-            lease_checkpoints: config.lease_checkpoints,
-            quota_bytes: config.quota_bytes(),
-            durable_index,
-            links: links.clone(),
+        let Replica {
+            applier,
+            boot,
+            cluster,
+            alarms,
+            waiters,
+        } = replica::assemble(
+            stored,
+            &config,
+            &metrics,
+            links.clone(),
             database,
-        })
-        .map_err(|e| bad_v2(&e))?;
+            Seeded::default(),
+        )?;
         let (leader, leader_watch) = watch::channel((0, 0));
         let (ending, ending_watch) = watch::channel(None);
         let elected = LeaderElected::default();
@@ -279,7 +247,7 @@ impl Parts {
         });
         let node = Node::start(
             boot,
-            &node_config(&config),
+            &node_config(&config, unix_ms()),
             Box::new(applier),
             Arc::new(peers.clone()),
             observer,
@@ -323,40 +291,6 @@ impl Parts {
     }
 }
 
-/// The members as the directory has them, and whether the v2 store rather than the database is the
-/// authority on them.
-fn membership(
-    config: &Config,
-    store: &Store,
-    boot: &Bootstrapped,
-    v2: &V2Store,
-) -> Result<(bool, ClusterView), StartError> {
-    let stored = stored_cluster::load(store, boot.cluster_id, boot.node_id)?;
-    let v2_is_authority = stored.is_none();
-    let mut cluster = match stored {
-        Some(cluster) => cluster,
-        None => Cluster::from_v2(v2, boot.cluster_id, boot.node_id).map_err(|e| bad_v2(&e))?,
-    };
-    cluster.max_learners = config.max_learners;
-    if let Some(version) = cluster.version() {
-        check_cluster_version(config.compat, version)
-            .map_err(|e| StartError::Other(e.to_string()))?;
-    }
-    Ok((v2_is_authority, Arc::new(RwLock::new(cluster))))
-}
-
-/// A member that knows of its own removal does not come back.
-fn refuse_removed(cluster: &Cluster) -> Result<(), StartError> {
-    if cluster.is_removed(cluster.local_id) {
-        return Err(StartError::Other(format!(
-            "the member has been permanently removed from the cluster: {:x}; its data directory cannot \
-             be used again",
-            cluster.local_id
-        )));
-    }
-    Ok(())
-}
-
 /// Waits until everything that was committed before this start is applied.
 fn wait_replayed(node: &Node, index: u64, ending: &EndingWatch) -> Result<(), StartError> {
     let (done, replayed) = std::sync::mpsc::channel();
@@ -380,30 +314,7 @@ fn wait_replayed(node: &Node, index: u64, ending: &EndingWatch) -> Result<(), St
     }
 }
 
-fn refuse_auth(store: &Store) -> Result<(), StartError> {
-    let view = store.backend().view();
-    let enabled = view.get(schema::AUTH, b"authEnabled")?;
-    if enabled.is_some_and(|v| v.as_ref() == [1]) {
-        return Err(StartError::Unsupported(
-            "this data directory has authentication enabled".to_owned(),
-        ));
-    }
-    Ok(())
-}
-
-/// A new database starts at auth revision 1, written before any entry is applied, as etcd's does.
-fn init_auth_revision(store: &Store) -> Result<(), StartError> {
-    const AUTH_REVISION: &[u8] = b"authRevision";
-    let mut guard = store.backend().begin();
-    if guard.get(schema::AUTH, AUTH_REVISION)?.is_none() {
-        let one = Bytes::copy_from_slice(&1u64.to_be_bytes());
-        guard.put(schema::AUTH, Bytes::from_static(AUTH_REVISION), one);
-    }
-    guard.end();
-    Ok(())
-}
-
-fn backend_options(config: &Config, metrics: &Arc<Metrics>) -> BackendOptions {
+pub(crate) fn backend_options(config: &Config, metrics: &Arc<Metrics>) -> BackendOptions {
     let metrics = Arc::clone(metrics);
     BackendOptions {
         batch_limit: config.backend_batch_limit,
@@ -415,7 +326,7 @@ fn backend_options(config: &Config, metrics: &Arc<Metrics>) -> BackendOptions {
     }
 }
 
-fn store_options(config: &Config, metrics: &Arc<Metrics>) -> StoreOptions {
+pub(crate) fn store_options(config: &Config, metrics: &Arc<Metrics>) -> StoreOptions {
     let metrics = Arc::clone(metrics);
     let election_ms = config.election_timeout.as_millis();
     // ceil(1.5 * election timeout) in whole seconds.
@@ -433,7 +344,7 @@ fn store_options(config: &Config, metrics: &Arc<Metrics>) -> StoreOptions {
     }
 }
 
-fn node_config(config: &Config) -> NodeConfig {
+pub(crate) fn node_config(config: &Config, started_unix_ms: u64) -> NodeConfig {
     let ticks = config.election_timeout.as_millis() / config.heartbeat_interval.as_millis().max(1);
     NodeConfig {
         tick: config.heartbeat_interval,
@@ -446,8 +357,8 @@ fn node_config(config: &Config) -> NodeConfig {
         max_waiting_requests: MAX_WAITING_REQUESTS,
         max_wals: config.max_wals,
         max_snapshots: config.max_snapshots,
-        jitter_seed: unix_ms(),
-        started_unix_ms: unix_ms(),
+        jitter_seed: started_unix_ms,
+        started_unix_ms,
         stalled_sync_timeouts: STALLED_SYNC_TIMEOUTS,
     }
 }

@@ -46,8 +46,7 @@ impl Applier {
             Err(ApplyError::Refused(refused)) => Err(refused.into()),
             Err(ApplyError::Broken(error)) => return Err(error),
         };
-        write.set_applied(entry.index, entry.term);
-        write.end();
+        self.end_write(write, entry);
         self.parts
             .observer
             .applied(op, outcome.is_ok(), start.elapsed());

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use varve_backend::Export;
 use varve_backend_btree::BtreeOptions;
-use varve_mvcc::schema;
+use varve_mvcc::{StoreExport, schema};
 use varve_proto::raftpb::Snapshot;
 use varve_raftnode::membership::{Cluster, V2Store};
 use varve_raftnode::{Fatal, StateExport};
@@ -59,7 +59,16 @@ impl Applier {
     /// The state at the last applied entry.
     pub(super) fn export_state(&mut self) -> Result<StateExport, Fatal> {
         let data = self.v2_json();
-        let export = self.parts.store.export()?;
+        let export = if self.parts.seeded.sends_before_commit() {
+            StoreExport {
+                image: self.parts.store.backend().engine().export()?,
+                revision: self.parts.store.revision(),
+                consistent_index: Some(self.applied),
+                term: None,
+            }
+        } else {
+            self.parts.store.export()?
+        };
         let index = export.consistent_index.unwrap_or_default();
         if index != self.applied {
             return Err(format!(

@@ -1,9 +1,10 @@
 //! The applier: state, and the walk over committed entries.
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use varve_mvcc::Store;
+use varve_mvcc::{Store, WriteTxn};
 use varve_proto::raftpb::{Entry, EntryType, Snapshot};
 use varve_raftnode::membership::{Cluster, V2Store};
 use varve_raftnode::{Fatal, PendingSnapshot, Reconfigure, StateExport, StateMachine};
@@ -14,6 +15,7 @@ use crate::cluster::MemberLinks;
 use crate::compat;
 use crate::config::{CompatVersion, LeaseCheckpoints};
 use crate::events::AppliedObserver;
+use crate::seeded::Seeded;
 use crate::waiters::Waiters;
 
 /// The membership as readers see it.
@@ -40,6 +42,7 @@ pub(crate) struct ApplierParts {
     /// Told whom to connect to.
     pub(crate) links: MemberLinks,
     pub(crate) database: Database,
+    pub(crate) seeded: Seeded,
 }
 
 /// The state machine of a member.
@@ -49,6 +52,8 @@ pub(crate) struct Applier {
     pub(crate) log_cluster: Cluster,
     /// The last applied entry.
     pub(crate) applied: u64,
+    /// Index and term that a seeded bug has still to write.
+    pub(super) index_apart: Cell<Option<(u64, u64)>>,
 }
 
 impl Applier {
@@ -68,6 +73,7 @@ impl Applier {
             parts,
             log_cluster,
             applied,
+            index_apart: Cell::default(),
         };
         applier.set_checkpoint_persistence();
         Ok(applier)
@@ -106,6 +112,25 @@ impl Applier {
             .set_checkpoint_persist(self.parts.lease_checkpoints.persist || by_version);
     }
 
+    /// Ends the write of an entry's effect, with its index in the same batch.
+    pub(super) fn end_write(&self, mut write: WriteTxn<'_>, entry: &Entry) {
+        if self.parts.seeded.puts_index_apart() {
+            self.index_apart.set(Some((entry.index, entry.term)));
+        } else {
+            write.set_applied(entry.index, entry.term);
+        }
+        write.end();
+    }
+
+    /// The second half of a seeded bug.
+    fn catch_up_index(&self) {
+        if let Some((index, term)) = self.index_apart.take() {
+            let mut txn = self.parts.store.write();
+            txn.set_applied(index, term);
+            txn.end();
+        }
+    }
+
     /// Records that an entry without effect was applied.
     pub(crate) fn advance(&self, entry: &Entry) {
         if self.is_new(entry.index) {
@@ -122,6 +147,7 @@ impl StateMachine for Applier {
             return Err(error.into());
         }
         for entry in entries {
+            self.catch_up_index();
             self.entry(entry, raft)?;
             self.applied = self.applied.max(entry.index);
         }
@@ -137,7 +163,11 @@ impl StateMachine for Applier {
         let backend = self.parts.store.backend().clone();
         Ok(PendingSnapshot {
             data,
-            make_durable: Box::new(move || backend.force_commit().map_err(Into::into)),
+            make_durable: if self.parts.seeded.releases_early() {
+                Box::new(|| Ok(()))
+            } else {
+                Box::new(move || backend.force_commit().map_err(Into::into))
+            },
         })
     }
 

@@ -48,6 +48,23 @@ impl Links for Peers {
     }
 }
 
+/// A network that needs no telling who is a member: a simulated one.
+#[cfg(feature = "stepped")]
+struct NoLinks;
+
+#[cfg(feature = "stepped")]
+impl Links for NoLinks {
+    fn add(&self, _: u64, _: &[String]) {}
+    fn update(&self, _: u64, _: &[String]) {}
+    fn remove(&self, _: u64) {}
+    fn active_since(&self, _: u64) -> Option<Instant> {
+        None
+    }
+    fn figures(&self) -> PeerFigures {
+        PeerFigures::default()
+    }
+}
+
 /// Keeps the connections in step with the membership. Clones share it.
 #[derive(Clone)]
 pub(crate) struct MemberLinks {
@@ -72,6 +89,12 @@ impl MemberLinks {
             known: Arc::default(),
             local_id,
         }
+    }
+
+    /// Of a member in a network that delivers by id.
+    #[cfg(feature = "stepped")]
+    pub(crate) fn none(local_id: u64) -> Self {
+        Self::new(Arc::new(NoLinks), local_id)
     }
 
     /// Tells the transport what changed in the membership.

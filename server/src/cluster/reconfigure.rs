@@ -402,7 +402,7 @@ fn started(cluster: &Cluster, without: Option<u64>) -> (usize, usize) {
 }
 
 /// What the conf change says that makes a learner a voter: its id, in Go's JSON of a member without URLs.
-fn promotion(id: u64) -> String {
+pub(crate) fn promotion(id: u64) -> String {
     format!(r#"{{"id":{id},"peerURLs":null,"isPromote":true}}"#)
 }
 
