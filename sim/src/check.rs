@@ -40,6 +40,18 @@ pub enum Property {
     Durability,
     /// A read reflects everything that was acknowledged before it began.
     LinearizableReads,
+    /// All answers about a key can be explained by an order of the operations that respects real time.
+    Linearizability,
+    /// Revisions are distinct, without gaps, and grow with real time.
+    Revisions,
+    /// What is stored was written by somebody, once.
+    Provenance,
+    /// A transaction takes effect wholly or not at all, in one revision.
+    Atomicity,
+    /// Watches deliver every change, in order, once, whole per revision.
+    Watch,
+    /// Leases last as long as was acknowledged, and not much longer.
+    Leases,
     /// No member stops, panics or refuses what its peers send while its disk works.
     NoFailure,
     /// Once faults end, the members agree within a bounded time.
@@ -58,6 +70,12 @@ impl fmt::Display for Property {
             Self::Progress => "progress",
             Self::Durability => "durability",
             Self::LinearizableReads => "linearizable reads",
+            Self::Linearizability => "linearizability",
+            Self::Revisions => "revisions",
+            Self::Provenance => "provenance",
+            Self::Atomicity => "atomicity",
+            Self::Watch => "watch guarantees",
+            Self::Leases => "leases",
             Self::NoFailure => "no failure",
             Self::Recovery => "recovery",
         })

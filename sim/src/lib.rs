@@ -8,7 +8,8 @@
 //! # Parts
 //! [`Queue`] (virtual time), [`Net`], [`Trace`] and the checkers ([`Logs`], [`Clients`]) know nothing of
 //! what they simulate. [`raft`] is the first level, consensus cores with a driver, log and snapshots of
-//! their own; a level of whole members would stand beside it.
+//! their own; a level of whole members would stand beside it. [`history`] judges what clients of a
+//! key-value store saw, of simulated members and of real processes alike.
 //!
 //! # Running it
 //! `cargo run --release -p varve-sim -- raft --seeds 0..100000`. A failing seed prints the violation, a
@@ -17,6 +18,7 @@
 
 mod bugs;
 mod check;
+pub mod history;
 mod net;
 mod queue;
 pub mod raft;
