@@ -7,17 +7,19 @@
 //!
 //! # Parts
 //! [`Queue`] (virtual time), [`Net`], [`Trace`] and the checkers ([`Logs`], [`Clients`]) know nothing of
-//! what they simulate. [`raft`] is the first level, consensus cores with a driver, log and snapshots of
-//! their own; a level of whole members would stand beside it. [`history`] judges what clients of a
+//! what they simulate. [`raft`] is the first level: consensus cores with a driver, log and snapshots of
+//! their own. [`cluster`] is the second: whole members, the server's own code, and their clients.
+//! [`history`] judges what clients of a
 //! key-value store saw, of simulated members and of real processes alike.
 //!
 //! # Running it
-//! `cargo run --release -p varve-sim -- raft --seeds 0..100000`. A failing seed prints the violation, a
+//! `cargo run --release -p varve-sim -- raft --seeds 0..100000`, or `cluster`. A failing seed prints the violation, a
 //! shrunk plan and the end of its trace; `--seeds N` alone runs and explains one.
 #![forbid(unsafe_code)]
 
 mod bugs;
 mod check;
+pub mod cluster;
 pub mod history;
 mod net;
 mod queue;

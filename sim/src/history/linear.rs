@@ -46,6 +46,9 @@ pub fn check(operations: &[Operation], effects: Option<&Effects>) -> Checked {
             steps.expire(lease, revision);
         }
     }
+    if effects.is_some() {
+        per_key.values_mut().for_each(Steps::chain);
+    }
     per_key
         .iter()
         .try_for_each(|(key, steps)| judge(operations, key, steps))

@@ -2,4 +2,7 @@
 
 #[cfg(feature = "seeded-bugs")]
 mod bugs;
+mod cluster;
+#[cfg(feature = "seeded-bugs")]
+mod cluster_bugs;
 mod schedules;

@@ -17,6 +17,8 @@ pub(super) struct State {
     version: i64,
     /// The newest revision of the key that is known: a later change has a larger one.
     floor: i64,
+    /// The revision of the last change that stands in a row, see [`Step::after`].
+    changed: i64,
     lease: i64,
 }
 
@@ -54,6 +56,9 @@ pub(super) struct Step {
     turn: Turn,
     /// The revision it made, or 0 if that is not known or it made none.
     revision: i64,
+    /// The revision of the change before it, where the ledger tells all of them: no other order needs to
+    /// be tried.
+    after: Option<i64>,
 }
 
 impl Step {
@@ -81,10 +86,13 @@ impl Step {
             }
         }
         if self.revision != 0 {
-            if self.revision <= next.floor {
+            if self.revision <= next.floor || self.after.is_some_and(|a| a != state.changed) {
                 return None;
             }
             next.floor = self.revision;
+            if self.after.is_some() {
+                next.changed = self.revision;
+            }
         }
         match self.turn {
             Turn::Stay => {}
@@ -97,6 +105,7 @@ impl Step {
             Turn::Absent => {
                 next = State {
                     floor: next.floor,
+                    changed: next.changed,
                     ..State::default()
                 }
             }
@@ -207,7 +216,21 @@ impl Steps {
             need,
             turn,
             revision,
+            after: None,
         });
+    }
+
+    /// All changes are there, with their revisions: they can only be in that order. (The end of a lease
+    /// need not concern this key.)
+    pub(super) fn chain(&mut self) {
+        let known = |step: &&mut Step| step.revision != 0 && step.operation.is_some();
+        let mut changes: Vec<&mut Step> = self.list.iter_mut().filter(known).collect();
+        changes.sort_by_key(|step| step.revision);
+        let mut before = 0;
+        for step in changes {
+            step.after = Some(before);
+            before = step.revision;
+        }
     }
 
     /// The end of a lease that made a revision.
@@ -230,6 +253,7 @@ impl Steps {
             need: Need::Leased(lease),
             turn: Turn::Absent,
             revision,
+            after: None,
         });
     }
 

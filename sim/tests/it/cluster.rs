@@ -1,0 +1,82 @@
+//! What holds of every schedule of whole members.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use varve_sim::cluster::{Plan, Seeded, Stats, run, run_seed};
+
+/// Schedules of one run of the tests.
+const SCHEDULES: u64 = 2000;
+
+#[test]
+fn no_schedule_of_whole_members_violates_anything() {
+    let next = AtomicU64::new(0);
+    let work = || {
+        let mut stats = Stats::default();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= SCHEDULES {
+                return stats;
+            }
+            match run_seed(seed, Seeded::default()) {
+                Ok(outcome) => stats.add(&outcome.stats),
+                // `varve-sim cluster --seeds N` shrinks and explains it.
+                Err(violation) => panic!("seed {seed}: {violation}"),
+            }
+        }
+    };
+    let mut stats = Stats::default();
+    thread::scope(|scope| {
+        for part in [scope.spawn(work), scope.spawn(work)] {
+            stats.add(&part.join().expect("a schedule violates something"));
+        }
+    });
+    println!("{stats}");
+    // And the schedules are about something: each part of a member has its share.
+    assert_eq!(stats.schedules, SCHEDULES);
+    let enough = [
+        (stats.elections, 2 * SCHEDULES),
+        (stats.applied, 50 * SCHEDULES),
+        (stats.answered, 50 * SCHEDULES),
+        (stats.operations, 80 * SCHEDULES),
+        (stats.events_seen, 50 * SCHEDULES),
+        (stats.grants, SCHEDULES),
+        (stats.renewals, SCHEDULES),
+        (stats.compactions, SCHEDULES),
+        (stats.joins, SCHEDULES / 5),
+        (stats.removals, SCHEDULES / 40),
+        (stats.kills, SCHEDULES / 2),
+        (stats.crashes, SCHEDULES),
+        (stats.disk_failures, SCHEDULES / 2),
+        (stats.snapshots_received, SCHEDULES / 2),
+    ];
+    for (seen, least) in enough {
+        assert!(seen >= least, "{seen} < {least}: {stats}");
+    }
+    // Most requests have an outcome that is known.
+    assert!(stats.unknown * 3 < stats.operations, "{stats}");
+}
+
+#[test]
+fn a_seed_of_whole_members_repeats_its_run_exactly() {
+    for seed in 0..60 {
+        let plan = Plan::draw(seed);
+        assert_eq!(plan, Plan::draw(seed));
+        let (first, second) = (
+            run(&plan, Seeded::default(), 0),
+            run(&plan, Seeded::default(), 50),
+        );
+        assert_eq!(first.hash, second.hash, "seed {seed}");
+        assert_eq!(first.stats, second.stats, "seed {seed}");
+        assert!(!second.lines.is_empty());
+    }
+}
+
+#[test]
+fn seeds_of_whole_members_differ() {
+    let hash = |seed| run(&Plan::draw(seed), Seeded::default(), 0).hash;
+    let mut hashes: Vec<u64> = (0..60).map(hash).collect();
+    hashes.sort_unstable();
+    hashes.dedup();
+    assert_eq!(hashes.len(), 60);
+}
