@@ -22,6 +22,10 @@ mod quota;
 mod reads;
 mod replica;
 pub mod rpc;
+#[cfg_attr(
+    not(feature = "stepped"),
+    expect(unreachable_pub, reason = "shown to the simulator alone")
+)]
 mod seeded;
 mod serve;
 mod start;

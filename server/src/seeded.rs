@@ -45,12 +45,10 @@ impl Seeded {
         self.bug == Some(SeededBug::LogReleasedEarly)
     }
 
-    #[cfg(feature = "stepped")]
     pub(crate) fn revokes_in_any_term(self) -> bool {
         self.bug == Some(SeededBug::RevokedByOldLeader)
     }
 
-    #[cfg(feature = "stepped")]
     pub(crate) fn answers_early(self) -> bool {
         self.bug == Some(SeededBug::AnsweredBeforeCommit)
     }

@@ -113,6 +113,16 @@ impl Member {
         self.stepper.is_alive()
     }
 
+    /// Ends the member as a server ends that is told to: the log synced, the database committed.
+    ///
+    /// # Errors
+    /// The last commit.
+    pub fn close(mut self) -> varve_mvcc::Result<()> {
+        self.node().stop();
+        self.stepper.step(Role::Raft);
+        self.shared.store.close()
+    }
+
     /// Lets time pass, for raft and for the leases.
     pub fn advance(&mut self, by_ms: u64) {
         self.stepper.advance(Duration::from_millis(by_ms));

@@ -95,6 +95,11 @@ impl SimFs {
         self.disk().space_limit_bytes = bytes;
     }
 
+    /// Space that files with a name take, what is reserved for them included.
+    pub fn used_bytes(&self) -> u64 {
+        self.disk().used_bytes()
+    }
+
     /// Makes every mutating operation take its time: `pass` is told how long and returns when that is
     /// over. See [`Latency`]; what it says of an operation that fails counts as well.
     pub fn slow_down(&self, latency: Latency, pass: impl Fn(Duration) + Send + Sync + 'static) {

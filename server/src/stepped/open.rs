@@ -15,7 +15,7 @@ use super::{Ear, Member, Shared, Told};
 use crate::apply::Database;
 use crate::bootstrap::{self, Opening, engine_options, wal_options};
 use crate::cluster::{FirstStart, MemberLinks};
-use crate::config::{Config, Environment, Parsed};
+use crate::config::{CompatVersion, Config, Environment, Parsed};
 use crate::data_dir::DataDir;
 use crate::lease_expiry::Duty;
 use crate::metrics::Metrics;
@@ -53,6 +53,8 @@ pub struct Numbers {
     pub checkpoint_interval_ms: u64,
     /// `--max-wals`, `--max-snapshots`.
     pub files_kept: usize,
+    /// `--compat-version`.
+    pub compat: CompatVersion,
 }
 
 /// Who a member is, and how it runs.
@@ -98,11 +100,13 @@ fn config(settings: &Settings) -> Result<Config, StartError> {
         batch_limit,
         compaction_batch,
         files_kept,
+        compat,
         ..
     } = settings.numbers;
     let tick = Duration::from_millis(tick_ms);
     let election = Duration::from_millis(tick_ms * election_ticks);
     Ok(Config {
+        compat,
         name: format!("m{}", settings.id),
         data_dir: DATA_DIR.into(),
         heartbeat_interval: tick,

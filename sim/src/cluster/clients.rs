@@ -344,7 +344,9 @@ fn delete_request(span: &Span) -> DeleteRangeRequest {
 fn op_of(write: &Write) -> RequestOp {
     let request = match write {
         Write::Delete(span) => request_op::Request::RequestDeleteRange(delete_request(span)),
-        put => request_op::Request::RequestPut(put_request(put).unwrap_or_default()),
+        put @ Write::Put { .. } => {
+            request_op::Request::RequestPut(put_request(put).unwrap_or_default())
+        }
     };
     RequestOp {
         request: Some(request),

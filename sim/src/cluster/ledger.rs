@@ -89,7 +89,7 @@ impl Ledger {
         if known.revision != revision {
             return differs(&format!("revision {revision}, not {},", known.revision));
         }
-        if index % COMPARED == 0 && content_digest(&content(store)?) != known.content {
+        if index.is_multiple_of(COMPARED) && content_digest(&content(store)?) != known.content {
             return differs("another content");
         }
         Ok(())
@@ -121,7 +121,7 @@ impl Ledger {
             }
         }
         let rows = self.history.range(&Span::Prefix(Bytes::new()), revision);
-        if index % COMPARED == 0 && !rows.into_iter().eq(content.values()) {
+        if index.is_multiple_of(COMPARED) && !rows.into_iter().eq(content.values()) {
             let what = format!("the rows up to revision {revision} make another content");
             return Err(Violation::new(Property::Revisions, what));
         }
@@ -129,7 +129,7 @@ impl Ledger {
             term: entry.term,
             entry: digest,
             revision,
-            content: if index % COMPARED == 0 {
+            content: if index.is_multiple_of(COMPARED) {
                 content_digest(&content)
             } else {
                 0
@@ -155,7 +155,8 @@ impl Ledger {
         };
         let revision = store.revision();
         let same = known.revision == revision
-            && (index % COMPARED != 0 || content_digest(&content(store)?) == known.content);
+            && (!index.is_multiple_of(COMPARED)
+                || content_digest(&content(store)?) == known.content);
         if same {
             return Ok(());
         }

@@ -87,6 +87,10 @@ pub enum Action {
     Leave { at: Who, who: Who },
     /// A member's process ends.
     Kill { at: Who, down: u64 },
+    /// A member is told to end, and ends in order.
+    Stop { at: Who, down: u64 },
+    /// A member's disk has so many bytes left.
+    FillDisk { at: Who, spare: u64 },
     /// A member's machine loses power, after `ops` more operations on its disk if that is not 0.
     Crash {
         at: Who,
@@ -137,6 +141,8 @@ impl fmt::Display for Action {
             Action::Promote { at } => write!(f, "{at} promotes a learner"),
             Action::Leave { at, who } => write!(f, "{at} removes {who}"),
             Action::Kill { at, down } => write!(f, "{at} is killed, back after {down}"),
+            Action::Stop { at, down } => write!(f, "{at} is told to end, back after {down}"),
+            Action::FillDisk { at, spare } => write!(f, "{at} has {spare} bytes of disk left"),
             Action::Crash {
                 at,
                 ops,

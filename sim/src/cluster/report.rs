@@ -80,6 +80,8 @@ stats! {
     starts: "starts",
     /// Processes killed.
     kills: "kills",
+    /// Processes told to end.
+    stops: "stops",
     /// Machines that lost power.
     crashes: "crashes",
     /// Of these, by an operation of their disk.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use varve_server::CompatVersion;
 use varve_server::stepped::Numbers;
 
 use super::TICK;
@@ -31,6 +32,9 @@ pub struct Settings {
     pub patience: u64,
     /// Whether clients compact, and watches cannot ask for the pairs before.
     pub compacts: bool,
+    /// Slots whose members stand in for etcd 3.5, lowest bit for slot 1: a cluster of some of these is one
+    /// that is being upgraded.
+    pub old: u64,
 }
 
 impl Settings {
@@ -52,6 +56,7 @@ impl Settings {
                 watch_queue_bytes: rng.pick(&[200, 1000, 1 << 20]),
                 checkpoint_interval_ms: 300_000,
                 files_kept: rng.pick(&[1, 2, 5]),
+                compat: CompatVersion::V36,
             },
             weather: Weather {
                 delay: (1, rng.pick(&[2, 10, 40])),
@@ -67,7 +72,30 @@ impl Settings {
             background_interval: rng.pick(&[10, 50]),
             patience: rng.pick(&[500, 2000]),
             compacts: rng.chance(700),
+            old: match rng.below(10) {
+                0 | 1 => u64::MAX,
+                2 | 3 => rng.draw(),
+                _ => 0,
+            },
         }
+    }
+
+    /// The numbers of the server in a slot.
+    pub(super) fn numbers_of(&self, id: u64) -> Numbers {
+        let compat = if self.old >> (id - 1) & 1 == 1 {
+            CompatVersion::V35
+        } else {
+            CompatVersion::V36
+        };
+        Numbers {
+            compat,
+            ..self.numbers
+        }
+    }
+
+    /// The version that all members can agree on.
+    pub(super) fn version(&self) -> &'static str {
+        if self.old == 0 { "3.6.0" } else { "3.5.0" }
     }
 }
 
@@ -84,13 +112,15 @@ impl fmt::Display for Settings {
             background_interval,
             patience,
             compacts: _,
+            old,
         } = self;
         writeln!(f, "{members} members, {numbers:?}")?;
         writeln!(f, "{weather:?}")?;
         write!(
             f,
             "log writes {disk_delay:?}, applies {apply_delay:?}, snapshots {snapshot_delay:?}, commits \
-             every {commit_interval}, background every {background_interval}, clients wait {patience}"
+             every {commit_interval}, background every {background_interval}, clients wait {patience}, of etcd 3.5 {:08b}",
+            old & 255
         )
     }
 }

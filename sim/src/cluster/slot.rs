@@ -69,6 +69,8 @@ pub(super) struct Slot {
     pub(super) start: u64,
     pub(super) running: Option<Box<Running>>,
     pub(super) armed: Option<Armed>,
+    /// The disk has little space left.
+    pub(super) full: bool,
     pub(super) paused_until: u64,
     /// Log writes take so many times as long.
     pub(super) slowness: u64,
@@ -85,15 +87,17 @@ impl Slot {
             start: 0,
             running: None,
             armed: None,
+            full: false,
             paused_until: 0,
             slowness: 1,
             delays: 0,
         }
     }
 
-    /// Whether the fault that was arranged has happened.
+    /// Whether the disk did not do what it was told: the fault that was arranged has happened, or there
+    /// may have been no space.
     pub(super) fn has_failed(&self) -> bool {
-        self.armed
-            .is_some_and(|armed| self.fs.is_crashed() || self.fs.op_count() > armed.op)
+        let faulty = |armed: Armed| self.fs.is_crashed() || self.fs.op_count() > armed.op;
+        self.full || self.armed.is_some_and(faulty)
     }
 }

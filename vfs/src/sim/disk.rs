@@ -323,7 +323,11 @@ impl Disk {
     /// Space left, when it is limited. Files that lost their name do not count.
     fn spare_bytes(&self) -> Option<u64> {
         let limit = self.space_limit_bytes?;
-        Some(limit.saturating_sub(self.named_files().map(FileNode::space_bytes).sum()))
+        Some(limit.saturating_sub(self.used_bytes()))
+    }
+
+    pub(super) fn used_bytes(&self) -> u64 {
+        self.named_files().map(FileNode::space_bytes).sum()
     }
 
     fn named_files(&self) -> impl Iterator<Item = &FileNode> {

@@ -200,7 +200,8 @@ fn draw_action(
     let at = who(rng, settings, 400);
     let down = rng.pick(&[10, 2 * TICK, 10 * TICK, 30 * TICK]);
     match kind {
-        0 => push(time, Action::Kill { at, down }),
+        0 if rng.chance(500) => push(time, Action::Kill { at, down }),
+        0 => push(time, Action::Stop { at, down }),
         1 => {
             let rule = rng.pick(&CrashRule::ALL);
             let ops = rng.pick(&[0, 0, 1, 3, 8]);
@@ -229,6 +230,10 @@ fn draw_action(
                     );
                 }
             }
+        }
+        2 if rng.chance(200) => {
+            let spare = rng.pick(&[0, 3000, 20_000, 50_000]);
+            push(time, Action::FillDisk { at, spare });
         }
         2 => {
             let fault = rng.pick(&[Fault::Eio, Fault::Enospc, Fault::ShortWrite]);

@@ -74,6 +74,11 @@ impl World<'_> {
                 self.kill(self.resolve(at), down);
                 Ok(())
             }
+            Action::Stop { at, down } => self.shut_down(self.resolve(at), down),
+            Action::FillDisk { at, spare } => {
+                self.fill_disk(self.resolve(at), spare);
+                Ok(())
+            }
             Action::Crash {
                 at,
                 ops,
@@ -134,7 +139,7 @@ impl World<'_> {
             Action::Version { at } => self.call(
                 self.resolve(at),
                 Asked::Other,
-                Request::ClusterVersion("3.6.0".to_owned()),
+                Request::ClusterVersion(plan.settings.version().to_owned()),
             ),
         }
     }
@@ -175,6 +180,16 @@ impl World<'_> {
                 self.call(leader, Asked::Other, Request::Remove(id))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// The disk of a member has so many bytes left.
+    fn fill_disk(&mut self, id: u64, spare: u64) {
+        let slot = &mut self.slots[at(id)];
+        if slot.running.is_some() && !slot.full {
+            slot.full = true;
+            let used = slot.fs.used_bytes();
+            slot.fs.limit_space(Some(used + spare));
         }
     }
 

@@ -33,6 +33,8 @@ impl World<'_> {
             }
             let slot = &mut self.slots[at(id)];
             slot.fs.heal();
+            slot.fs.limit_space(None);
+            slot.full = false;
             slot.armed = None;
             slot.paused_until = 0;
             slot.slowness = 1;

@@ -70,7 +70,7 @@ impl World<'_> {
             id,
             cluster_id: cluster_id(1..=members),
             initial: if id <= members { initial } else { Vec::new() },
-            numbers: self.plan.settings.numbers,
+            numbers: self.plan.settings.numbers_of(id),
             // Starts are told apart by it, and so are elections' timeouts.
             started_unix_ms: EPOCH_MS + now + draw(self.plan.seed, PHASES + id, slot.start) % 1000,
             seeded: self.seeded,
@@ -165,6 +165,33 @@ impl World<'_> {
         }
     }
 
+    /// A process is told to end.
+    pub(super) fn shut_down(&mut self, id: u64, down: u64) -> Checked {
+        let slot = &mut self.slots[at(id)];
+        let start = slot.start;
+        if !self.wake(id, start) {
+            return Ok(());
+        }
+        self.lose_clients(id);
+        for session in self.watches.iter_mut().filter(|w| w.slot == id) {
+            session.leave();
+        }
+        let slot = &mut self.slots[at(id)];
+        let Some(running) = slot.running.take() else {
+            return Ok(());
+        };
+        let closed = running.member.close();
+        let (failed, crashed) = (slot.has_failed(), slot.fs.is_crashed());
+        self.stop(id);
+        self.stats.stops += 1;
+        match closed {
+            _ if crashed => self.crash_again(id),
+            Err(error) if !failed => return Err(failure(id, format_args!("closing: {error}"))),
+            _ => self.queue.after(down, Event::Start(id)),
+        }
+        Ok(())
+    }
+
     /// The machine loses power.
     pub(super) fn crash(&mut self, id: u64, rule: CrashRule, down: u64) {
         if self.slots[at(id)].running.is_some() {
@@ -178,6 +205,7 @@ impl World<'_> {
         let seed = draw(self.plan.seed, IMAGES + id, slot.start);
         slot.fs = slot.fs.crash_image(rule, seed);
         slot.armed = None;
+        slot.full = false;
         self.stats.crashes += 1;
         let now = self.queue.now();
         self.trace
