@@ -1,8 +1,10 @@
 //! How long leases lasted, against what their clients were told.
 //!
 //! A member counts a lease's time from some instant between the call that granted or renewed it and the
-//! answer. So it may not be gone before the call plus its time to live, and, allowing a bound for
-//! elections and for the rounds of whoever revokes it, must be gone after the answer plus that.
+//! answer. So it may not be gone before the call plus its time to live, and, allowing a bound for the
+//! rounds of whoever revokes it, must be gone after the answer plus that. What may have renewed it
+//! unasked (a new leader gives every lease its whole time again) is told as a renewal that nobody
+//! acknowledged; none can renew what should be gone.
 
 use super::operation::Stamp;
 use crate::check::{Checked, Property, Violation};
@@ -83,17 +85,16 @@ fn not_too_short(lease: &LeaseRun, look: &Look) -> Checked {
 }
 
 fn not_too_long(lease: &LeaseRun, look: &Look, bound: Stamp) -> Checked {
-    let end = lease
-        .renewals
-        .iter()
-        .map(|renewal| {
-            renewal
-                .completed
-                .saturating_add(lease.ttl)
-                .saturating_add(bound)
-        })
-        .max()
-        .unwrap_or_default();
+    let mut renewals: Vec<&Renewal> = lease.renewals.iter().collect();
+    renewals.sort_unstable_by_key(|renewal| renewal.invoked);
+    let mut end: Option<Stamp> = None;
+    for renewal in renewals {
+        if end.is_none_or(|end| renewal.invoked <= end) {
+            let own = renewal.completed.saturating_add(lease.ttl);
+            end = end.max(Some(own.saturating_add(bound)));
+        }
+    }
+    let end = end.unwrap_or_default();
     if look.invoked <= end {
         return Ok(());
     }

@@ -120,7 +120,7 @@ pub enum Seen {
     Pairs(Vec<Stored>),
     /// A transaction's comparisons held; its writes removed so many keys, besides what they put.
     Then(u64),
-    /// A comparison did not hold: those compared keys that exist, by key.
+    /// A comparison did not hold: those compared keys that exist, in the order of the comparisons.
     Else(Vec<Stored>),
 }
 
@@ -187,12 +187,17 @@ impl Operation {
     }
 }
 
-/// Bytes as text where they are text.
+/// Bytes of a key or value that are shown.
+const SHOWN_BYTES: usize = 40;
+
+/// Bytes as text where they are text, the beginning of what is long.
 pub(super) struct Text<'a>(pub(super) &'a [u8]);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.escape_ascii())
+        let shown = &self.0[..self.0.len().min(SHOWN_BYTES)];
+        let more = if shown.len() < self.0.len() { ".." } else { "" };
+        write!(f, "{}{more}", shown.escape_ascii())
     }
 }
 

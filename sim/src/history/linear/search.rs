@@ -141,9 +141,12 @@ impl<'a> Search<'a> {
 }
 
 /// Which steps are taken. Those with a return come first, in the order of their calls: they are taken
-/// about in that order, so that a key need only tell the few words between all taken and none taken.
+/// about in that order, so that a key need only tell the few words between all taken and none taken. The
+/// others, few, have words of their own behind.
 struct Taken {
     words: Vec<u64>,
+    /// How many of the words are of steps with a return.
+    due: usize,
     place: Vec<usize>,
     /// The first word that is not full.
     low: usize,
@@ -153,12 +156,19 @@ impl Taken {
     fn new(steps: &[Step]) -> Self {
         let mut order: Vec<usize> = (0..steps.len()).collect();
         order.sort_by_key(|&step| (steps[step].completed.is_none(), steps[step].invoked));
+        let with_return = steps.iter().filter(|step| step.completed.is_some());
+        let with_return = with_return.count();
+        let due = with_return.div_ceil(64);
         let mut place = vec![0; steps.len()];
         for (at, step) in order.into_iter().enumerate() {
-            place[step] = at;
+            place[step] = match at.checked_sub(with_return) {
+                None => at,
+                Some(behind) => due * 64 + behind,
+            };
         }
         Self {
-            words: vec![0; steps.len().div_ceil(64)],
+            words: vec![0; due + (steps.len() - with_return).div_ceil(64)],
+            due,
             place,
             low: 0,
         }
@@ -180,11 +190,15 @@ impl Taken {
 
     /// The set, as a key: where it begins to have holes, and everything from there.
     fn key(&self) -> Vec<u64> {
-        let rest = self.words.get(self.low..).unwrap_or_default();
+        let (due, others) = self.words.split_at(self.due);
+        let rest = due.get(self.low..).unwrap_or_default();
         let end = rest.iter().rposition(|&word| word != 0);
         let rest = &rest[..end.map_or(0, |end| end + 1)];
-        std::iter::once(self.low as u64)
-            .chain(rest.iter().copied())
+        [self.low as u64, rest.len() as u64]
+            .iter()
+            .chain(rest)
+            .chain(others)
+            .copied()
             .collect()
     }
 }
