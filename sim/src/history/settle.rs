@@ -4,13 +4,13 @@
 //! be at its revision. Operations without an answer get the revision they turn out to have made, which is
 //! what lets the other checkers judge them.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
 use super::ledger::{Event, Ledger};
-use super::operation::{Operation, Outcome, Seen, Write};
+use super::operation::{Operation, Outcome, Seen, Stamp, Write};
 use crate::check::{Property, Violation};
 
 /// The revisions that operations made, by their place in the list of operations.
@@ -43,6 +43,8 @@ pub fn check(operations: &[Operation], ledger: &Ledger) -> Result<Effects, Viola
             return Err(settling.lost(revision, number));
         }
     }
+    let owners = std::mem::take(&mut settling.owners);
+    settling.effects.made.extend(owners);
     Ok(settling.effects)
 }
 
@@ -55,6 +57,12 @@ struct Settling<'a> {
     acknowledged: BTreeMap<i64, usize>,
     /// Operations without an answer that put nothing and remove something, by when they were invoked.
     removals: Vec<usize>,
+    /// Which of them may have made a revision, the oldest first.
+    candidates: BTreeMap<i64, Vec<usize>>,
+    /// Which made which, as far as is settled.
+    owners: BTreeMap<usize, i64>,
+    /// When somebody was told a revision that is not before this one: it was there then.
+    known: BTreeMap<i64, Stamp>,
     effects: Effects,
 }
 
@@ -94,6 +102,9 @@ impl<'a> Settling<'a> {
             writers,
             acknowledged,
             removals,
+            candidates: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            known: known(operations),
             effects: Effects::default(),
         })
     }
@@ -127,13 +138,38 @@ impl<'a> Settling<'a> {
             self.effects.expired.insert(revision, lease);
             return Ok(());
         }
-        // The oldest that fits: what it may not have done, a later one may have done even less.
-        let fits = |&at: &usize| same(&self.expected(revision, self.removals[at]), events);
-        let Some(at) = (0..self.removals.len()).find(fits) else {
-            return Err(provenance(events, "nobody asked for that"));
+        let fits = |&number: &usize| {
+            self.was_invoked(number, revision) && same(&self.expected(revision, number), events)
         };
-        let number = self.removals.remove(at);
-        self.assign(revision, events, number)
+        let candidates = self.removals.iter().copied().filter(fits).collect();
+        self.candidates.insert(revision, candidates);
+        if self.find_owner(revision, &mut BTreeSet::new()) {
+            Ok(())
+        } else {
+            Err(provenance(events, "nobody asked for that"))
+        }
+    }
+
+    /// Whether an operation had been invoked when somebody was told of a revision.
+    fn was_invoked(&self, number: usize, revision: i64) -> bool {
+        let known = self.known.range(revision..).next();
+        known.is_none_or(|(_, &at)| self.operations[number].invoked <= at)
+    }
+
+    /// Gives a revision an operation that may have made it; one that has a revision already may have made
+    /// another one instead (augmenting paths, Kuhn 1955).
+    fn find_owner(&mut self, revision: i64, asked: &mut BTreeSet<usize>) -> bool {
+        for number in self.candidates.get(&revision).cloned().unwrap_or_default() {
+            if !asked.insert(number) {
+                continue;
+            }
+            let has = self.owners.get(&number).copied();
+            if has.is_none_or(|other| self.find_owner(other, asked)) {
+                self.owners.insert(number, revision);
+                return true;
+            }
+        }
+        false
     }
 
     /// An operation made a revision, once and wholly.
@@ -209,6 +245,23 @@ impl<'a> Settling<'a> {
         );
         Violation::new(Property::Durability, what)
     }
+}
+
+/// When each revision that was told is known to have been there: the earliest of that and later ones.
+fn known(operations: &[Operation]) -> BTreeMap<i64, Stamp> {
+    let mut known = BTreeMap::new();
+    for operation in operations {
+        if let Some(answer) = operation.answer() {
+            let at = known.entry(answer.revision).or_insert(operation.completed);
+            *at = operation.completed.min(*at);
+        }
+    }
+    let mut earliest = Stamp::MAX;
+    for at in known.values_mut().rev() {
+        earliest = earliest.min(*at);
+        *at = earliest;
+    }
+    known
 }
 
 /// A change that an operation would make.

@@ -179,6 +179,27 @@ fn lost_answers_to_deletes_are_assigned_to_those_asked_in_time() {
 }
 
 #[test]
+fn lost_answers_to_deletes_of_many_keys_are_kept_for_what_only_they_can_have_done() {
+    let events = vec![
+        put_event("k2", "1", &[2]),
+        delete_event("k2", 3),
+        put_event("k1", "2", &[4]),
+        put_event("k2", "3", &[5]),
+        delete_event("k1", 6),
+        delete_event("k2", 6),
+    ];
+    let operations = vec![
+        op((1, 2), put("k2", "1"), ok(2, Seen::Put)),
+        op((2, 9), delete(prefix("k")), Outcome::Unknown),
+        op((3, 9), delete(key("k2")), Outcome::Unknown),
+        op((4, 5), put("k1", "2"), ok(4, Seen::Put)),
+        op((5, 6), put("k2", "3"), ok(5, Seen::Put)),
+    ];
+    let effects = check(&operations, &ledger_of(events)).unwrap();
+    assert_eq!((effects.of(1), effects.of(2)), (Some(6), Some(3)));
+}
+
+#[test]
 fn the_end_of_a_lease_removes_all_its_keys_and_no_others() {
     let leased = |key: &str, lease: i64, revision: i64| {
         let mut stored = stored(key, &format!("{key}{revision}"), &[revision]);
