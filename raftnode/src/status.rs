@@ -88,8 +88,12 @@ impl Published {
     /// if the process stood still before that for an election timeout or more, a quorum has confirmed
     /// since that it leads. What etcd asks before a leader renews a lease without asking anybody; where
     /// it is false, a ReadIndex round tells.
+    ///
+    /// And it has applied an entry of its own term (which etcd does not ask): before, it may not know of
+    /// what is committed, and would renew a lease whose end is in its log.
     pub fn is_leader_fresh(&self) -> bool {
         self.is_leader.load(Ordering::SeqCst)
+            && self.applied_term.load(Ordering::SeqCst) == self.term.load(Ordering::SeqCst)
             && self.is_confirmed.load(Ordering::SeqCst)
             && self.tick_age() <= self.tick * FRESH_TICKS
     }

@@ -211,6 +211,43 @@ fn a_transfer_that_cannot_succeed_says_so_and_the_leader_goes_on() {
     assert_eq!(answer.try_recv().unwrap(), Err(RequestError::NoTransferee));
 }
 
+/// A leader that hands over takes no proposals. Its own are dropped and it says so; what a follower has
+/// passed on is gone, with the leader and the term the same as before: whoever waits has to stop by a
+/// clock, as clients of etcd do.
+#[test]
+fn a_proposal_passed_on_to_a_leader_that_hands_over_is_lost_without_a_sign() {
+    let mut world = world(3);
+    let leader = world.elect();
+    let [target, follower] = others(&world, leader)[..] else {
+        panic!("three members");
+    };
+    let term = world.node(leader).status().term;
+    world.network.lock().isolate(target, [leader, follower]);
+    let answer = transfer(&world, leader, Some(target));
+    world.settle(&[]);
+    let passed_on = world.propose(follower);
+    let own = world.propose(leader);
+    for _ in 0..2 * ELECTION_TICKS {
+        world.round();
+    }
+    assert_eq!(
+        answer.try_recv().unwrap(),
+        Err(RequestError::TransferTimedOut)
+    );
+    for id in [leader, follower] {
+        assert!(!world.has(id, &passed_on) && !world.has(id, &own));
+        assert_eq!(world.node(id).status().term, term);
+        assert_eq!(world.node(id).status().leader, leader);
+    }
+    assert_eq!(world.running(leader).told.lock().dropped.len(), 1);
+    assert!(world.running(follower).told.lock().dropped.is_empty());
+    // Both are taken again.
+    world.put(leader);
+    world.put(follower);
+    world.network.lock().heal();
+    world.agree();
+}
+
 #[test]
 fn a_leader_whose_disk_hangs_hands_over() {
     let mut world = world(3);
@@ -278,6 +315,29 @@ fn a_member_that_stood_still_takes_one_tick_and_leads_only_once_confirmed() {
     world.network.lock().heal();
     world.until("it follows", |w| w.node(old).status().leader == new);
     assert!(world.node(new).is_leader_fresh());
+}
+
+/// A leader without an entry of its own term does not know what its predecessors committed: found by the
+/// simulator, as a lease that was renewed although its end stood in the log.
+#[test]
+fn a_leader_is_fresh_only_once_it_has_applied_an_entry_of_its_own_term() {
+    let mut world = world(3);
+    let first = world.elect();
+    world.put(first);
+    world.kill(first);
+    // Elected, and nobody applies: the entry of its term, and perhaps others, are only in the log.
+    let rest = world.alive();
+    let held: Vec<_> = rest.iter().map(|id| (*id, Role::Apply)).collect();
+    for _ in 0..4 * ELECTION_TICKS {
+        world.round_without(&held);
+        if world.leader().is_some() {
+            break;
+        }
+    }
+    let next = world.leader().unwrap();
+    assert!(!world.node(next).is_leader_fresh());
+    world.round();
+    assert!(world.node(next).is_leader_fresh());
 }
 
 #[test]

@@ -22,6 +22,9 @@ use super::net::{Network, Packet, Port, SharedNetwork};
 
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 pub(crate) const ELECTION_TICKS: usize = 10;
+/// How long a member waits for what it passed on: two election timeouts, after which a leader that could
+/// not hand over takes proposals again.
+const PASSED_ON_ROUNDS: u32 = 20;
 const WAL: &str = "/member/wal";
 const SNAP: &str = "/member/snap";
 
@@ -408,15 +411,23 @@ impl World {
     }
 
     /// Proposes at a member and waits until it has applied that; again where it was dropped, or where it may
-    /// have been lost with a leader.
+    /// have been lost: with a leader, or on the way to one, which tells nobody (`elections`, "passed on").
     pub(crate) fn put(&mut self, at: u64) -> Bytes {
         for _ in 0..20 {
             let term = self.node(at).status().term;
+            let patience = if self.node(at).status().is_leader {
+                u32::MAX
+            } else {
+                PASSED_ON_ROUNDS
+            };
             let (name, data) = self.name();
             self.node(at).propose(name, data.clone()).unwrap();
+            let mut rounds = 0;
             self.until("the proposal is applied or lost", |w| {
+                rounds += 1;
                 let dropped = w.running(at).told.lock().dropped.contains(&name);
-                w.has(at, &data) || dropped || w.node(at).status().term != term
+                let lost = dropped || w.node(at).status().term != term || rounds > patience;
+                w.has(at, &data) || lost
             });
             if self.has(at, &data) {
                 return data;
