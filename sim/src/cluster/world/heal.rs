@@ -164,12 +164,27 @@ impl World<'_> {
                 .collect(),
             lease_bound: NO_BOUND,
         };
-        let summary = history.check(&self.ledger.lock().history)?;
         let now = self.queue.now();
+        let checked = history.check(&self.ledger.lock().history);
+        if checked.is_err() && self.trace.is_recording() {
+            self.tell_history();
+        }
+        let summary = checked?;
         self.trace.line(now, format_args!("-- {summary}"));
         self.stats.operations += history.operations.len() as u64;
         self.stats.unknown += summary.unknown as u64;
         Ok(())
+    }
+
+    /// What the store went through, for who has to find out why its clients object.
+    fn tell_history(&mut self) {
+        let now = self.queue.now();
+        let ledger = self.ledger.lock();
+        for (revision, events) in ledger.history.revisions() {
+            let events: Vec<String> = events.iter().map(ToString::to_string).collect();
+            self.trace
+                .line(now, format_args!("{revision}: {}", events.join(", ")));
+        }
     }
 
     fn no_agreement(&self) -> Violation {

@@ -185,9 +185,10 @@ impl World<'_> {
         self.stop(id);
         self.stats.stops += 1;
         match closed {
-            _ if crashed => self.crash_again(id),
-            Err(error) if !failed => return Err(failure(id, format_args!("closing: {error}"))),
-            _ => self.queue.after(down, Event::Start(id)),
+            // What a failed sync has lost is still read until the machine starts anew.
+            _ if crashed || failed => self.crash_again(id),
+            Err(error) => return Err(failure(id, format_args!("closing: {error}"))),
+            Ok(()) => self.queue.after(down, Event::Start(id)),
         }
         Ok(())
     }
