@@ -100,6 +100,12 @@ impl Seat {
         self.wait_end()
     }
 
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        let child = self.child.as_mut();
+        child.is_none_or(|child| child.try_wait().unwrap().is_some())
+    }
+
     /// Waits until it has ended by itself.
     pub(crate) fn wait_end(&mut self) -> ExitStatus {
         let status = wait_for("the end of a member", || {
@@ -324,6 +330,12 @@ impl Group {
         let line = list.lines().find(|line| line.contains(&url));
         let line = line.unwrap_or_else(|| panic!("{url} is not in {list}"));
         line.split(',').next().unwrap().to_owned()
+    }
+
+    /// Client URLs of the seats that run.
+    pub(crate) fn urls(&self) -> Vec<String> {
+        let running = self.running().into_iter();
+        running.map(|seat| self.seats[seat].client_url()).collect()
     }
 
     /// Seats that run.

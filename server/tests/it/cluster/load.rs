@@ -1,129 +1,90 @@
-//! Writers that go on through everything and remember what was acknowledged.
+//! Writers of plain puts: to fill a store, and to see how fast it takes them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tonic::transport::Endpoint;
+use varve_proto::etcdserverpb::PutRequest;
 use varve_proto::etcdserverpb::kv_client::KvClient;
-use varve_proto::etcdserverpb::{PutRequest, RangeRequest};
 
-/// Writers under way.
+/// Writers under way at one member, which must serve all the time.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
-    writers: Vec<JoinHandle<Written>>,
-}
-
-/// What one writer has written: key to the newest acknowledged value.
-#[derive(Debug, Default)]
-pub(crate) struct Written {
-    pub(crate) acknowledged: BTreeMap<String, u64>,
-    /// The longest time between two acknowledgements.
-    pub(crate) longest_gap: Duration,
-    pub(crate) failures: u64,
+    acknowledged: Arc<AtomicU64>,
+    thread: JoinHandle<()>,
 }
 
 impl Load {
-    /// Starts `writers` that put at the members of `urls` in turn: on an error the next one.
-    pub(crate) fn start(writers: usize, urls: Vec<String>) -> Self {
+    /// Starts `writers` of values of this length, each waiting for its answers.
+    pub(crate) fn start(writers: usize, url: String, value_bytes: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let writers = (0..writers)
-            .map(|n| {
-                let (stop, urls) = (Arc::clone(&stop), urls.clone());
-                std::thread::spawn(move || {
-                    tokio::runtime::Builder::new_current_thread()
-                        .enable_all()
-                        .build()
-                        .unwrap()
-                        .block_on(write(n, &urls, &stop))
-                })
-            })
-            .collect();
-        Self { stop, writers }
-    }
-
-    /// Ends them. All of what they wrote and was acknowledged.
-    pub(crate) fn finish(self) -> Vec<Written> {
-        self.stop.store(true, Ordering::SeqCst);
-        self.writers
-            .into_iter()
-            .map(|w| w.join().unwrap())
-            .collect()
-    }
-}
-
-async fn write(n: usize, urls: &[String], stop: &AtomicBool) -> Written {
-    let mut written = Written::default();
-    let mut at = n;
-    let mut value = 0;
-    let mut last = Instant::now();
-    while !stop.load(Ordering::SeqCst) {
-        at += 1;
-        let endpoint = Endpoint::from_shared(urls[at % urls.len()].clone())
-            .unwrap()
-            .connect_timeout(Duration::from_millis(500))
-            .timeout(Duration::from_secs(3));
-        let Ok(channel) = endpoint.connect().await else {
-            written.failures += 1;
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            continue;
-        };
-        let mut kv = KvClient::new(channel);
-        while !stop.load(Ordering::SeqCst) {
-            value += 1;
-            let key = format!("load/{n}/{}", value % 50);
-            let put = PutRequest {
-                key: key.clone().into(),
-                value: value.to_string().into(),
-                ..PutRequest::default()
-            };
-            if kv.put(put).await.is_err() {
-                written.failures += 1;
-                break;
-            }
-            written.acknowledged.insert(key, value);
-            written.longest_gap = written.longest_gap.max(last.elapsed());
-            last = Instant::now();
+        let acknowledged = Arc::new(AtomicU64::new(0));
+        let (stopped, count) = (Arc::clone(&stop), Arc::clone(&acknowledged));
+        let thread = std::thread::spawn(move || {
+            runtime().block_on(async {
+                let channel = Endpoint::from_shared(url).unwrap().connect().await.unwrap();
+                let value = "v".repeat(value_bytes);
+                let write = |n: usize| {
+                    let mut kv = KvClient::new(channel.clone());
+                    let (stopped, count, value) = (&stopped, &count, &value);
+                    async move {
+                        let mut i = 0;
+                        while !stopped.load(Ordering::SeqCst) {
+                            i += 1;
+                            let put = put(format!("load/{n}/{}", i % 1000), value.clone());
+                            kv.put(put).await.unwrap();
+                            count.fetch_add(1, Ordering::SeqCst);
+                        }
+                    }
+                };
+                futures_util::future::join_all((0..writers).map(write)).await;
+            });
+        });
+        Self {
+            stop,
+            acknowledged,
+            thread,
         }
     }
-    written
+
+    /// Puts acknowledged so far.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::SeqCst)
+    }
+
+    /// Puts a second while `until` is not over: it is asked every 20 ms.
+    pub(crate) fn rate(&self, mut until: impl FnMut() -> bool) -> (f64, Duration) {
+        let (before, began) = (self.acknowledged(), Instant::now());
+        while !until() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let (count, took) = (self.acknowledged() - before, began.elapsed());
+        #[expect(clippy::cast_precision_loss, reason = "a figure to read")]
+        let rate = count as f64 / took.as_secs_f64();
+        (rate, took)
+    }
+
+    /// Ends them.
+    pub(crate) fn finish(self) {
+        self.stop.store(true, Ordering::SeqCst);
+        self.thread.join().unwrap();
+    }
 }
 
-/// Asserts that a member has everything that was acknowledged: each key at that value or a later one
-/// of its only writer (whose last attempt may have been applied without its knowledge).
-#[track_caller]
-pub(crate) fn assert_kept(url: &str, written: &[Written]) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .unwrap();
-    let stored: BTreeMap<String, u64> = runtime.block_on(async {
-        let mut kv = KvClient::connect(url.to_owned())
-            .await
-            .unwrap()
-            .max_decoding_message_size(usize::MAX);
-        let all = RangeRequest {
-            key: "load/".into(),
-            range_end: "load0".into(),
-            ..RangeRequest::default()
-        };
-        let kvs = kv.range(all).await.unwrap().into_inner().kvs;
-        kvs.into_iter()
-            .map(|kv| {
-                let key = String::from_utf8(kv.key.to_vec()).unwrap();
-                let value = std::str::from_utf8(&kv.value).unwrap().parse().unwrap();
-                (key, value)
-            })
-            .collect()
-    });
-    for (key, value) in written.iter().flat_map(|w| &w.acknowledged) {
-        let kept = stored.get(key).copied().unwrap_or_default();
-        assert!(
-            kept >= *value,
-            "{url}: {key} was acknowledged as {value}, is {kept}"
-        );
+        .unwrap()
+}
+
+fn put(key: String, value: String) -> PutRequest {
+    PutRequest {
+        key: key.into(),
+        value: value.into(),
+        ..PutRequest::default()
     }
 }
 
@@ -132,20 +93,12 @@ const BATCH: usize = 64;
 
 /// Puts this many keys under a prefix.
 pub(crate) fn fill(url: &str, prefix: &str, count: usize, value_bytes: usize) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    runtime().block_on(async {
         let kv = KvClient::connect(url.to_owned()).await.unwrap();
         let value = "v".repeat(value_bytes);
         let put = |i: usize| {
             let mut kv = kv.clone();
-            let put = PutRequest {
-                key: format!("{prefix}{i:08}").into(),
-                value: value.clone().into(),
-                ..PutRequest::default()
-            };
+            let put = put(format!("{prefix}{i:08}"), value.clone());
             async move { kv.put(put).await.unwrap() }
         };
         for first in (0..count).step_by(BATCH) {

@@ -1,9 +1,9 @@
 //! Members of this server and real etcds in one cluster.
 
 use super::changes::add;
-use super::group::{Group, Seat, etcd, etcd_36, varve};
-use super::load::{Load, assert_kept};
+use super::group::{Group, etcd, etcd_36, varve};
 use super::long;
+use super::traffic::{Plan, Traffic};
 use crate::harness::{Program, skipped};
 
 /// Replaces the member at a seat by one of another program, as a learner that is promoted. The new
@@ -80,25 +80,38 @@ fn members_of_both_kinds_lead_and_follow_each_other_at_3_6() {
 fn replace_and_back(etcd: Program, compat: &str) -> Result<(), String> {
     let mut group = Group::new(vec![etcd.clone(), etcd.clone(), etcd.clone()])?;
     group.start_all();
+    let plan = Plan {
+        progress: false,
+        ..Plan::default()
+    };
+    let traffic = Traffic::start(group.urls(), plan);
     let mut seats = [0, 1, 2];
-    let mut all_written = Vec::new();
     // The short form replaces one of the three, there and back.
     let count = if long() { 3 } else { 1 };
     for program in [varve(compat), etcd] {
-        for at in 0..count {
-            let urls = seats.iter().map(|&i| group.seats[i].client_url()).collect();
-            let load = Load::start(2, urls);
-            seats[at] = replace(&mut group, seats[at], program.clone());
-            let written = load.finish();
+        for seat in seats.iter_mut().take(count) {
+            traffic.wait_progress(&group.urls());
+            *seat = replace(&mut group, *seat, program.clone());
+            traffic.set_urls(group.urls());
+            traffic.wait_progress(&group.urls());
+            traffic.pause();
             group.equal_hashes();
-            for url in seats.iter().map(|&i| Seat::client_url(&group.seats[i])) {
-                assert_kept(&url, &written);
-            }
-            all_written.extend(written);
+            traffic.go_on();
         }
-        everybody_leads(&group);
+        // Everybody leads, and each serves meanwhile.
+        for seat in group.running() {
+            let id = group.id(seat, seat);
+            if group.leader() != seat {
+                group.ctl_at_last(&group.running(), &["move-leader", &id]);
+            }
+            traffic.wait_progress(&group.urls());
+        }
+        traffic.pause();
+        group.equal_hashes();
+        traffic.go_on();
     }
-    assert!(all_written.iter().any(|w| !w.acknowledged.is_empty()));
+    traffic.finish();
+    group.equal_hashes();
     group.assert_no_damage();
     Ok(())
 }

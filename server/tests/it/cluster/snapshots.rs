@@ -1,10 +1,12 @@
 //! Members that lag too far get the whole state, from and to real etcds too.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use super::changes::add;
-use super::group::{Group, etcd, varve};
-use super::load::fill;
+use super::group::{Group, etcd, field, varve};
+use super::load::{Load, fill};
+use super::long;
 use crate::harness::{Program, etcd_351, scratch, skipped};
 
 /// A member is down while the others write past their log, and catches up by snapshot.
@@ -155,4 +157,66 @@ fn a_new_member_of_a_long_lived_cluster_starts_from_a_snapshot() {
     group.seats[new].kill();
     group.restart(new);
     group.equal_hashes();
+}
+
+/// A follower far behind: what it misses is gone from the log, so that it gets a snapshot, while others
+/// write. The long form has it miss 100,000 entries and shows how fast puts are before and meanwhile; that
+/// is a figure for a quiet machine, not for a test.
+#[test]
+fn a_member_far_behind_catches_up_while_others_write() {
+    let mut group = match super::bootstrap::three() {
+        Ok(group) => group,
+        Err(reason) => return skipped("a_member_far_behind_catches_up", &reason),
+    };
+    let missed = if long() { 100_000 } else { 12_000 };
+    if !long() {
+        // As many entries as etcd keeps, and snapshots more often than it makes them.
+        for seat in 0..3 {
+            group.seats[seat].kill();
+            let flags = &mut group.seats[seat].flags;
+            flags.push("--snapshot-count=1000".to_owned());
+        }
+        for seat in 0..3 {
+            group.start(seat, &[seat], "existing");
+        }
+        for seat in 0..3 {
+            group.wait_healthy(seat);
+        }
+    }
+    let leader = group.leader();
+    let lags = (leader + 1) % 3;
+    group.seats[lags].kill();
+    let url = group.seats[leader].client_url();
+    fill(&url, "fill/", missed, 100);
+    let load = Load::start(32, url, 100);
+    let window = Duration::from_secs(if long() { 10 } else { 1 });
+    let after = |window: Duration| {
+        let end = Instant::now() + window;
+        move || Instant::now() >= end
+    };
+    load.rate(after(window / 2));
+    let (before, _) = load.rate(after(window));
+    group.start(lags, &[lags], "existing");
+    let lag = || {
+        let behind = |seat: usize| {
+            let args = ["endpoint", "status", "-w", "json"];
+            let output = group.try_ctl(&[seat], &args).stdout;
+            field(&String::from_utf8_lossy(&output), "revision")
+        };
+        Some(behind(leader)?.saturating_sub(behind(lags)?))
+    };
+    let give_up = Instant::now() + Duration::from_mins(5);
+    let (during, took) = load.rate(|| {
+        assert!(Instant::now() < give_up, "{lag:?} behind", lag = lag());
+        lag().is_some_and(|lag| lag < 1000)
+    });
+    let (afterwards, _) = load.rate(after(window));
+    load.finish();
+    eprintln!(
+        "{missed} entries behind, caught up in {took:?}: {before:.0} puts/s before, {during:.0} \
+         meanwhile, {afterwards:.0} afterwards"
+    );
+    assert!(group.seats[lags].output().contains("applied snapshot"));
+    group.equal_hashes();
+    group.assert_no_damage();
 }
