@@ -362,18 +362,27 @@ impl Core {
         }
         // One request raises the alarm; the others that are refused meanwhile need not.
         if !self.raising_no_space.swap(true, Ordering::SeqCst) {
-            let alarm = AlarmRequest {
-                member_id: self.member_id,
-                action: alarm_request::AlarmAction::Activate.into(),
-                alarm: AlarmType::Nospace.into(),
-            };
-            let raised = self
-                .process(RequestKind::Alarm, alarm.encode_to_vec().into())
-                .await;
+            let raised = self.raise_no_space().await;
             self.raising_no_space.store(false, Ordering::SeqCst);
             raised?;
         }
         Err(RpcError::NoSpace.into())
+    }
+
+    /// Has this member's NOSPACE alarm raised for everybody.
+    pub(crate) async fn raise_no_space(&self) -> Result<(), Status> {
+        let alarm = AlarmRequest {
+            member_id: self.member_id,
+            action: alarm_request::AlarmAction::Activate.into(),
+            alarm: AlarmType::Nospace.into(),
+        };
+        let alarm = alarm.encode_to_vec().into();
+        self.process(RequestKind::Alarm, alarm).await.map(drop)
+    }
+
+    /// Whether any member has raised the NOSPACE alarm.
+    pub(crate) fn is_out_of_space(&self) -> bool {
+        self.parts.alarms.is_active(AlarmType::Nospace)
     }
 
     /// Returns once a read of the applied state is linearizable.

@@ -19,6 +19,7 @@ mod notify;
 mod peer_http;
 mod publish;
 mod quota;
+mod quota_alarm;
 mod reads;
 mod replica;
 pub mod rpc;

@@ -24,7 +24,7 @@ use crate::metrics::Metrics;
 use crate::peer_http::{NoServices, PeerHttp, PeerListener};
 use crate::rpc::{ConnOptions, Endpoint, RpcError};
 use crate::start::{Running, StartError, start};
-use crate::{compactor, lease_expiry, publish};
+use crate::{compactor, lease_expiry, publish, quota_alarm};
 
 /// How long connections may take to finish their requests once the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -185,6 +185,7 @@ async fn serve(
         // Peers first: without them there may be no leader to join.
         accept_peers(&core, (peer, peer_runtime), running, &mut tasks);
         tasks.own.spawn(lease_expiry::run(Arc::clone(&core)));
+        tasks.own.spawn(quota_alarm::run(Arc::clone(&core)));
         tasks.own.spawn(versions::run(Arc::clone(&core)));
         join(&core).await
     };

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::apply::Applied;
 use crate::rpc::{RpcError, Status};
@@ -21,6 +21,22 @@ type Shard = Mutex<HashMap<u64, oneshot::Sender<Outcome>, RandomState>>;
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
     shards: [Shard; SHARDS],
+    held: Mutex<Vec<Held>>,
+    is_exceeded: Notify,
+}
+
+/// An outcome that is told once the quota's alarm is raised.
+#[derive(Debug)]
+pub(crate) struct Held {
+    sender: oneshot::Sender<Outcome>,
+    outcome: Outcome,
+}
+
+impl Held {
+    /// Tells it.
+    pub(crate) fn tell(self) {
+        let _gone = self.sender.send(self.outcome);
+    }
 }
 
 impl Waiters {
@@ -49,6 +65,22 @@ impl Waiters {
         }
     }
 
+    /// The entry `id` went beyond this member's quota: whoever waits for it is told after the alarm is
+    /// raised, so that the refusal holds for everybody from then on.
+    pub(crate) fn complete_after_alarm(&self, id: u64, outcome: Outcome) {
+        let sender = self.shard(id).lock().remove(&id);
+        if let Some(sender) = sender {
+            self.held.lock().push(Held { sender, outcome });
+        }
+        self.is_exceeded.notify_one();
+    }
+
+    /// Waits until an entry went beyond the quota. Those who wait to be told of theirs.
+    pub(crate) async fn exceeded(&self) -> Vec<Held> {
+        self.is_exceeded.notified().await;
+        std::mem::take(&mut *self.held.lock())
+    }
+
     /// Stops to wait (time-out, client gone).
     pub(crate) fn forget(&self, id: u64) {
         self.shard(id).lock().remove(&id);
@@ -60,6 +92,9 @@ impl Waiters {
             for (_, sender) in shard.lock().drain() {
                 let _gone = sender.send(Err(error.into()));
             }
+        }
+        for held in self.held.lock().drain(..) {
+            let _gone = held.sender.send(Err(error.into()));
         }
     }
 }

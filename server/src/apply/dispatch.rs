@@ -41,16 +41,25 @@ impl Applier {
         let id = request.header.as_ref().map_or(request.id, |h| h.id);
         let op = name(&request);
         let mut write = self.parts.store.write();
+        let mut exceeded = false;
         let outcome = match self.execute(&mut write, request)? {
             Ok(applied) => Ok(applied),
-            Err(ApplyError::Refused(refused)) => Err(refused.into()),
+            Err(ApplyError::Refused(refused)) => {
+                let alarmed = self.parts.alarms.is_active(AlarmType::Nospace);
+                exceeded = refused == RpcError::NoSpace && !alarmed;
+                Err(refused.into())
+            }
             Err(ApplyError::Broken(error)) => return Err(error),
         };
         self.end_write(write, entry);
         self.parts
             .observer
             .applied(op, outcome.is_ok(), start.elapsed());
-        self.parts.waiters.complete(id, outcome);
+        if exceeded {
+            self.parts.waiters.complete_after_alarm(id, outcome);
+        } else {
+            self.parts.waiters.complete(id, outcome);
+        }
         Ok(())
     }
 

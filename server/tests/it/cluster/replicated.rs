@@ -108,6 +108,30 @@ fn an_alarm_of_one_member_holds_for_all() {
 }
 
 #[test]
+fn a_follower_whose_database_is_full_tells_everybody_unasked() {
+    let mut group = match Group::new(vec![varve("3.6"), varve("3.6"), varve("3.6")]) {
+        Ok(group) => group,
+        Err(reason) => return skipped("a_follower_whose_database_is_full", &reason),
+    };
+    let small = 1;
+    group.seats[small]
+        .flags
+        .push("--quota-backend-bytes=1000000".to_owned());
+    group.start_all();
+    // Nobody writes at the small one: it sees what it applies.
+    let value = "v".repeat(100_000);
+    let full = wait_for("the quota's end", || {
+        let output = group.try_ctl(&[0], &["put", "big", &value]);
+        (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned())
+    });
+    assert!(full.contains("database space exceeded"), "{full}");
+    let alarms = group.ctl(&[2], &["alarm", "list"]);
+    let id = u64::from_str_radix(&group.id(0, small), 16).unwrap();
+    assert_eq!(alarms, format!("memberID:{id} alarm:NOSPACE \n"));
+    group.equal_hashes();
+}
+
+#[test]
 fn members_with_equal_contents_pass_the_checks() {
     let mut group = match Group::new(vec![varve("3.6"), varve("3.6"), varve("3.6")]) {
         Ok(group) => group,

@@ -170,11 +170,9 @@ pub(super) async fn ask(kv: &mut Kv, call: &Call) -> (Outcome, Option<u64>) {
         Err(_) if call.writes().is_empty() => Outcome::Failed,
         Err(status) => match status.code() {
             // Refused for what it is, before or while it is applied: it changes nothing.
-            Code::InvalidArgument
-            | Code::FailedPrecondition
-            | Code::NotFound
-            | Code::ResourceExhausted => Outcome::Failed,
-            // A time-out, a leader that is gone, a connection that broke: nobody knows.
+            Code::InvalidArgument | Code::FailedPrecondition | Code::NotFound => Outcome::Failed,
+            // A time-out, a leader that is gone, a connection that broke: nobody knows. A request that
+            // goes beyond the quota while it is applied is refused and done.
             _ => Outcome::Unknown,
         },
     };
