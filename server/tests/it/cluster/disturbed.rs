@@ -89,11 +89,8 @@ impl Disturbed {
     /// A leader among these.
     pub(super) fn leader_of(&self, seats: &[usize]) -> usize {
         wait_for("a leader among some", || {
-            seats.iter().copied().find(|&seat| {
-                let output = self.group.try_ctl(&[seat], &["endpoint", "status"]);
-                let text = String::from_utf8_lossy(&output.stdout).into_owned();
-                text.split(", ").nth(4) == Some("true")
-            })
+            let mut seats = seats.iter().copied();
+            seats.find(|&seat| self.group.leads(seat))
         })
     }
 

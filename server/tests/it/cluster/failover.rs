@@ -32,7 +32,7 @@ fn no_acknowledged_write_is_lost_when_leaders_are_killed() {
     traffic.wait_progress(&urls);
     took.sort();
     eprintln!(
-        "{rounds} leaders killed: a new one after {:?} (median), {:?} (worst), as etcdctl sees it",
+        "{rounds} leaders killed: a new one after {:?} (median), {:?} (worst), as it says itself",
         took[took.len() / 2],
         took[took.len() - 1],
     );

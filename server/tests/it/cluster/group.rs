@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use tonic::transport::Endpoint;
+use varve_proto::etcdserverpb::StatusRequest;
+use varve_proto::etcdserverpb::maintenance_client::MaintenanceClient;
 
 use crate::harness::{Program, binary, etcd_351, own_address, scratch};
 
@@ -64,7 +67,7 @@ impl Seat {
         format!("{scheme}://{}:2380", self.address)
     }
 
-    fn log(&self) -> PathBuf {
+    pub(crate) fn log(&self) -> PathBuf {
         self.data_dir.with_extension("log")
     }
 
@@ -345,15 +348,24 @@ impl Group {
             .collect()
     }
 
+    /// Whether a member says, soon, that it leads.
+    pub(crate) fn leads(&self, seat: usize) -> bool {
+        let endpoint = Endpoint::from_shared(self.seats[seat].client_url()).unwrap();
+        let endpoint = endpoint.timeout(Duration::from_millis(500));
+        crate::client::block_on(async {
+            let mut client = MaintenanceClient::new(endpoint.connect().await.ok()?);
+            let status = client.status(StatusRequest {}).await.ok()?.into_inner();
+            Some(status.leader != 0 && status.leader == status.header?.member_id)
+        })
+        .unwrap_or_default()
+    }
+
     /// The seat that leads, once one of those running says that it does.
     #[track_caller]
     pub(crate) fn leader(&self) -> usize {
         wait_for("a leader", || {
-            self.running().into_iter().find(|&seat| {
-                let output = self.try_ctl(&[seat], &["endpoint", "status"]);
-                let text = String::from_utf8_lossy(&output.stdout).into_owned();
-                text.split(", ").nth(4) == Some("true")
-            })
+            let running = self.running();
+            running.into_iter().find(|&seat| self.leads(seat))
         })
     }
 

@@ -6,13 +6,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tonic::transport::Endpoint;
-use varve_proto::etcdserverpb::PutRequest;
 use varve_proto::etcdserverpb::kv_client::KvClient;
+use varve_proto::etcdserverpb::{PutRequest, RangeRequest};
 
 /// Writers under way at one member, which must serve all the time.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     acknowledged: Arc<AtomicU64>,
+    slowest_us: Arc<AtomicU64>,
     thread: JoinHandle<()>,
 }
 
@@ -21,20 +22,25 @@ impl Load {
     pub(crate) fn start(writers: usize, url: String, value_bytes: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let acknowledged = Arc::new(AtomicU64::new(0));
+        let slowest_us = Arc::new(AtomicU64::new(0));
         let (stopped, count) = (Arc::clone(&stop), Arc::clone(&acknowledged));
+        let slowest = Arc::clone(&slowest_us);
         let thread = std::thread::spawn(move || {
             runtime().block_on(async {
                 let channel = Endpoint::from_shared(url).unwrap().connect().await.unwrap();
                 let value = "v".repeat(value_bytes);
                 let write = |n: usize| {
                     let mut kv = KvClient::new(channel.clone());
-                    let (stopped, count, value) = (&stopped, &count, &value);
+                    let (stopped, count, slowest, value) = (&stopped, &count, &slowest, &value);
                     async move {
                         let mut i = 0;
                         while !stopped.load(Ordering::SeqCst) {
                             i += 1;
                             let put = put(format!("load/{n}/{}", i % 1000), value.clone());
+                            let began = Instant::now();
                             kv.put(put).await.unwrap();
+                            let took = u64::try_from(began.elapsed().as_micros()).unwrap();
+                            slowest.fetch_max(took, Ordering::SeqCst);
                             count.fetch_add(1, Ordering::SeqCst);
                         }
                     }
@@ -45,31 +51,54 @@ impl Load {
         Self {
             stop,
             acknowledged,
+            slowest_us,
             thread,
         }
     }
 
-    /// Puts acknowledged so far.
-    pub(crate) fn acknowledged(&self) -> u64 {
-        self.acknowledged.load(Ordering::SeqCst)
-    }
-
-    /// Puts a second while `until` is not over: it is asked every 20 ms.
-    pub(crate) fn rate(&self, mut until: impl FnMut() -> bool) -> (f64, Duration) {
-        let (before, began) = (self.acknowledged(), Instant::now());
+    /// What is put while `until` is not over: it is asked every 20 ms.
+    pub(crate) fn measure(&self, mut until: impl FnMut() -> bool) -> Measure {
+        let before = self.acknowledged.load(Ordering::SeqCst);
+        self.slowest_us.store(0, Ordering::SeqCst);
+        let began = Instant::now();
         while !until() {
             std::thread::sleep(Duration::from_millis(20));
         }
-        let (count, took) = (self.acknowledged() - before, began.elapsed());
-        #[expect(clippy::cast_precision_loss, reason = "a figure to read")]
-        let rate = count as f64 / took.as_secs_f64();
-        (rate, took)
+        Measure {
+            puts: self.acknowledged.load(Ordering::SeqCst) - before,
+            took: began.elapsed(),
+            slowest: Duration::from_micros(self.slowest_us.load(Ordering::SeqCst)),
+        }
     }
 
     /// Ends them.
     pub(crate) fn finish(self) {
         self.stop.store(true, Ordering::SeqCst);
         self.thread.join().unwrap();
+    }
+}
+
+/// Puts in some time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Measure {
+    pub(crate) puts: u64,
+    pub(crate) took: Duration,
+    /// The longest that one of them took.
+    pub(crate) slowest: Duration,
+}
+
+impl Measure {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.puts += other.puts;
+        self.took += other.took;
+        self.slowest = self.slowest.max(other.slowest);
+    }
+
+    /// Puts a second.
+    pub(crate) fn rate(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "a figure to read")]
+        let puts = self.puts as f64;
+        puts / self.took.as_secs_f64()
     }
 }
 
@@ -86,6 +115,22 @@ fn put(key: String, value: String) -> PutRequest {
         value: value.into(),
         ..PutRequest::default()
     }
+}
+
+/// The revision that a member has come to, if it answers at once.
+pub(crate) fn revision(url: &str) -> Option<i64> {
+    runtime().block_on(async {
+        let endpoint = Endpoint::from_shared(url.to_owned()).unwrap();
+        let endpoint = endpoint.timeout(Duration::from_millis(200));
+        let mut kv = KvClient::new(endpoint.connect().await.ok()?);
+        let nothing = RangeRequest {
+            key: "none".into(),
+            serializable: true,
+            ..RangeRequest::default()
+        };
+        let response = kv.range(nothing).await.ok()?.into_inner();
+        Some(response.header?.revision)
+    })
 }
 
 /// Puts of [`fill`] under way at once.
