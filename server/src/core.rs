@@ -362,9 +362,9 @@ impl Core {
         }
         // One request raises the alarm; the others that are refused meanwhile need not.
         if !self.raising_no_space.swap(true, Ordering::SeqCst) {
-            let raised = self.raise_no_space().await;
-            self.raising_no_space.store(false, Ordering::SeqCst);
-            raised?;
+            // However this ends, a client that goes away included, the next request may raise it.
+            let _raising = Raising(&self.raising_no_space);
+            self.raise_no_space().await?;
         }
         Err(RpcError::NoSpace.into())
     }
@@ -418,6 +418,15 @@ impl Core {
     /// Returns when the entry at `index` is applied here.
     pub(crate) async fn wait_applied(&self, index: u64) -> Result<(), Status> {
         reads::wait_applied(&self.parts.node, index).await
+    }
+}
+
+/// One request is raising the NOSPACE alarm.
+struct Raising<'a>(&'a AtomicBool);
+
+impl Drop for Raising<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
     }
 }
 

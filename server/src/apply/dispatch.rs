@@ -89,13 +89,7 @@ impl Applier {
                 return Ok(Err(RpcError::NoSpace.into()));
             }
             let fits = self.fits(quota::put_cost(&put));
-            self.put(write, put).and_then(|a| {
-                if fits {
-                    Ok(a)
-                } else {
-                    Err(RpcError::NoSpace.into())
-                }
-            })
+            self.put(write, put).and_then(|a| within(fits, a))
         } else if let Some(txn) = request.txn {
             self.txn(write, txn, no_space)
         } else if let Some(delete) = request.delete_range {
@@ -109,6 +103,7 @@ impl Applier {
             if no_space {
                 return Ok(Err(RpcError::NoSpace.into()));
             }
+            let fits = self.fits(quota::LEASE_COST);
             write
                 .lease_grant(grant.id, grant.ttl)
                 .map(|lease| Applied::LeaseGrant {
@@ -117,6 +112,7 @@ impl Applier {
                     ttl: lease.ttl,
                 })
                 .map_err(Into::into)
+                .and_then(|a| within(fits, a))
         } else if let Some(revoke) = request.lease_revoke {
             write
                 .lease_revoke(revoke.id)
@@ -178,11 +174,7 @@ impl Applier {
         }
         let fits = cost == 0 || self.fits(cost);
         let applied = txn::apply_txn(write, self.parts.store.lessor(), request)?;
-        if fits {
-            Ok(Applied::Txn(applied))
-        } else {
-            Err(RpcError::NoSpace.into())
-        }
+        within(fits, Applied::Txn(applied))
     }
 
     fn compact(&self, write: &mut WriteTxn<'_>, revision: i64) -> Result<Applied, ApplyError> {
@@ -212,6 +204,16 @@ impl Applier {
             .total_bytes
             .saturating_add(cost)
             < quota
+    }
+}
+
+/// What was applied beyond the quota stands in the store as on every other member; the client is told
+/// otherwise (etcd `server/etcdserver/apply/apply_quota.go`).
+fn within(fits: bool, applied: Applied) -> Result<Applied, ApplyError> {
+    if fits {
+        Ok(applied)
+    } else {
+        Err(RpcError::NoSpace.into())
     }
 }
 
