@@ -228,7 +228,9 @@ async fn run(shared: Arc<Shared>) -> (History, Ledger) {
     let mut history = std::mem::take(&mut *shared.history.lock().unwrap());
     for lease in &mut history.leases {
         let terms = shared.terms.lock().unwrap();
-        lease.renewals.extend(terms.values().map(|&at| Renewal {
+        let granted = lease.renewals[0].invoked;
+        let later = terms.values().filter(|&&at| at >= granted);
+        lease.renewals.extend(later.map(|&at| Renewal {
             invoked: at,
             completed: at,
             acknowledged: false,
