@@ -3,7 +3,7 @@
 //! The journal of a disk is, for each file, the changes no sync has covered, and for the directories
 //! the changes of names no directory sync has covered. An image is the durable state plus some of the
 //! journal; the rule says which part.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::content::{Content, SECTOR_BYTES};
 use super::disk::Disk;
@@ -20,7 +20,8 @@ pub enum CrashRule {
     /// All of them: the write-back had just finished.
     KeepAll,
     /// Any: each unsynced sector of 512 bytes, each change of a length, each change of names is kept or
-    /// lost on its own, in any combination; a length may have grown over sectors that are lost.
+    /// lost on its own, in any combination; a length may have grown over sectors that are lost. A sector
+    /// holds what it held after one of the writes to it, never a later write without an earlier one.
     Subset,
     /// Each file's changes reached the medium in order up to some point, names up to some other, and
     /// the write at that point is torn: any of its sectors may be there.
@@ -76,8 +77,9 @@ fn surviving_content(file: &FileNode, rule: CrashRule, rng: &mut Rng) -> Content
         CrashRule::KeepAll => file.current.clone(),
         CrashRule::Subset => {
             let mut content = file.durable.clone();
+            let mut lost = BTreeSet::new();
             for pending in &file.pending {
-                apply_in_part(&pending.op, &mut content, rng);
+                apply_in_part(&pending.op, &mut content, &mut lost, rng);
             }
             content
         }
@@ -88,7 +90,7 @@ fn surviving_content(file: &FileNode, rule: CrashRule, rng: &mut Rng) -> Content
                 op.apply(&mut content);
             }
             if let Some(torn) = file.pending.get(whole) {
-                apply_in_part(&torn.op, &mut content, rng);
+                apply_in_part(&torn.op, &mut content, &mut BTreeSet::new(), rng);
             }
             content
         }
@@ -101,7 +103,9 @@ fn cut(len: usize, rng: &mut Rng) -> usize {
     usize::try_from(rng.below(bound)).expect("not above a length")
 }
 
-fn apply_in_part(op: &DataOp, content: &mut Content, rng: &mut Rng) {
+/// Applies what reached the medium. A sector goes there whole, as the cache has it by then: one that is
+/// `lost`, a write to it not being there, holds no later write either.
+fn apply_in_part(op: &DataOp, content: &mut Content, lost: &mut BTreeSet<u64>, rng: &mut Rng) {
     match op {
         DataOp::Write { offset, bytes } => {
             let mut done = 0;
@@ -110,8 +114,12 @@ fn apply_in_part(op: &DataOp, content: &mut Content, rng: &mut Rng) {
                 let room = SECTOR_BYTES - at % SECTOR_BYTES;
                 let left = &bytes[done..];
                 let n = usize::try_from(room).map_or(left.len(), |room| room.min(left.len()));
-                match rng.below(4) {
-                    0 | 1 => content.write(&left[..n], at),
+                let (drawn, sector) = (rng.below(4), at / SECTOR_BYTES);
+                if drawn > 1 {
+                    lost.insert(sector);
+                }
+                match drawn {
+                    0 | 1 if !lost.contains(&sector) => content.write(&left[..n], at),
                     2 => content.grow_to(at + n as u64),
                     _ => {}
                 }

@@ -88,6 +88,25 @@ fn syncing_the_target_of_a_move_makes_the_source_durable_too() {
     }
 }
 
+/// A short write that is carried on makes two writes to one sector; a log could not tell the hole that is
+/// left by the second without the first.
+#[test]
+fn a_sector_never_holds_a_later_write_without_an_earlier_one() {
+    let fs = SimFs::new();
+    let file = put(&fs, "/a", b"aa");
+    fs.sync_dir(path("/")).unwrap();
+    file.write_all_at(b"bb", 2).unwrap();
+    let mut seen = [false; 3];
+    for image in images(&fs, CrashRule::Subset) {
+        let mut bytes = read(&image, "/a").unwrap();
+        bytes.resize(4, 0);
+        let kept = [&[0; 4], b"aa\0\0", b"aabb"];
+        let which = kept.iter().position(|k| **k == bytes[..]);
+        seen[which.unwrap()] = true;
+    }
+    assert_eq!(seen, [true; 3]);
+}
+
 #[test]
 fn torn_and_subset_images_split_a_write_at_sectors_only() {
     let fs = SimFs::new();

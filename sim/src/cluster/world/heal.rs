@@ -86,6 +86,8 @@ impl World<'_> {
         self.late_acknowledged
             && self.clients.pending.is_empty()
             && leases == 0
+            // A new leader may not know yet what its predecessor has applied.
+            && leading.applied == self.ledger.lock().last()
             && leading.commit == leading.applied
             && members.iter().all(|id| {
                 status(*id).is_some_and(|(status, _)| {
