@@ -53,7 +53,7 @@ fn a_log_released_before_the_database_is_durable_is_found() {
 
 #[test]
 fn a_lease_revoked_by_an_old_leader_is_found() {
-    check(SeededBug::RevokedByOldLeader, 1000, &[Property::Leases]);
+    check(SeededBug::RevokedByOldLeader, 4000, &[Property::Leases]);
 }
 
 #[test]
