@@ -9,6 +9,9 @@ use super::latency::Pace;
 use super::names::{Edit, Ino, Names, ROOT, components};
 use crate::fs::{LockKind, Metadata, OpenOptions};
 
+/// What the kernel copies at a time.
+const PAGE_BYTES: u64 = 4096;
+
 #[derive(Debug, Default)]
 pub(super) struct Disk {
     pub(super) files: BTreeMap<Ino, FileNode>,
@@ -58,6 +61,7 @@ impl Disk {
         let verdict = self.faults.announce(Op::Write)?;
         let wanted = match verdict {
             Verdict::Half => buf.len().div_ceil(2),
+            Verdict::Pages => whole_pages(offset, buf.len()),
             Verdict::Go | Verdict::Crash => buf.len(),
         };
         let before = self.spare_bytes();
@@ -337,4 +341,12 @@ impl Disk {
             .flat_map(|dir| dir.values())
             .filter_map(|i| self.files.get(i))
     }
+}
+
+/// How much of a write is carried that is cut short at a page of the file: up to the first page boundary in
+/// its second half, or all of it.
+fn whole_pages(offset: u64, len: usize) -> usize {
+    let middle = offset + (len as u64) / 2;
+    let boundary = middle.next_multiple_of(PAGE_BYTES);
+    usize::try_from(boundary - offset).map_or(len, |cut| if cut == 0 { len } else { cut.min(len) })
 }

@@ -15,6 +15,9 @@ pub enum Fault {
     Enospc,
     /// A write carries half its bytes (at least one) and says so; any other operation works.
     ShortWrite,
+    /// A write ends at the first page of the file in its second half and says so, as Linux, which copies
+    /// page by page, cuts writes short. One without such a page, and any other operation, works.
+    ShortWriteOfPages,
     /// Power is cut while the operation is on its way: it may be in an image, or in part, or not, and
     /// every operation from here on fails.
     Crash,
@@ -50,6 +53,8 @@ pub(super) enum Verdict {
     Go,
     /// Only half of a write.
     Half,
+    /// Only the pages in the first half of a write.
+    Pages,
     /// Take effect in the journal, as in flight, then report the loss of power.
     Crash,
 }
@@ -107,7 +112,8 @@ impl Faults {
         match fault {
             None => Ok(Verdict::Go),
             Some(Fault::ShortWrite) if op == Op::Write => Ok(Verdict::Half),
-            Some(Fault::ShortWrite) => Ok(Verdict::Go),
+            Some(Fault::ShortWriteOfPages) if op == Op::Write => Ok(Verdict::Pages),
+            Some(Fault::ShortWrite | Fault::ShortWriteOfPages) => Ok(Verdict::Go),
             Some(Fault::Eio) => Err(Errno::IO.into()),
             Some(Fault::Enospc) => Err(no_space()),
             Some(Fault::Crash) => {

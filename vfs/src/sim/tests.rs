@@ -194,6 +194,21 @@ fn the_planned_operation_and_no_other_fails() {
 }
 
 #[test]
+fn a_write_cut_short_by_pages_ends_at_a_page_of_the_file() {
+    let fs = SimFs::new();
+    let file = put(&fs, "/a", b"");
+    let mut cut = |len: usize, offset: u64| {
+        fs.fail_at(fs.op_count(), Fault::ShortWriteOfPages);
+        file.write_at(&vec![1; len], offset).unwrap()
+    };
+    // Without a boundary in its second half: whole.
+    assert_eq!([cut(10, 0), cut(4096, 0), cut(96, 4000)], [10, 4096, 96]);
+    assert_eq!(cut(200, 4000), 200);
+    assert_eq!(cut(8192, 0), 4096);
+    assert_eq!(cut(10_000, 100), 8192 - 100);
+}
+
+#[test]
 fn a_full_disk_refuses_growth_but_takes_writes_into_reserved_space() {
     let fs = SimFs::new();
     let file = fs.open(path("/a"), OpenOptions::create()).unwrap();

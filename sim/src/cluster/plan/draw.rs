@@ -236,7 +236,7 @@ fn draw_action(
             push(time, Action::FillDisk { at, spare });
         }
         2 => {
-            let fault = rng.pick(&[Fault::Eio, Fault::Enospc, Fault::ShortWrite]);
+            let fault = rng.pick(&[Fault::Eio, Fault::Enospc, Fault::ShortWriteOfPages]);
             let ops = rng.between(1, 12);
             push(
                 time,
