@@ -197,7 +197,7 @@ fn the_planned_operation_and_no_other_fails() {
 fn a_write_cut_short_by_pages_ends_at_a_page_of_the_file() {
     let fs = SimFs::new();
     let file = put(&fs, "/a", b"");
-    let mut cut = |len: usize, offset: u64| {
+    let cut = |len: usize, offset: u64| {
         fs.fail_at(fs.op_count(), Fault::ShortWriteOfPages);
         file.write_at(&vec![1; len], offset).unwrap()
     };
