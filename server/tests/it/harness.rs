@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -71,12 +71,19 @@ pub(crate) fn scratch() -> TempDir {
 
 /// An address of 127.0.0.0/8 that no other test of this or another running test process has.
 pub(crate) fn own_address() -> Ipv4Addr {
-    static NEXT: AtomicU8 = AtomicU8::new(1);
+    const PER_BLOCK: u16 = 254;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Process ids are below 2^15 unless somebody raised their limit, which leaves two blocks for each.
     let [.., high, low] = std::process::id().to_be_bytes();
     let n = NEXT.fetch_add(1, Ordering::Relaxed);
-    assert_ne!(n, 255, "too many servers in one test process");
-    // 127.0 is left out: everybody's.
-    Ipv4Addr::new(127, high | 0x80, low, n)
+    let block = match n / PER_BLOCK {
+        0 => high | 0x80,
+        // 127.0 is left out: everybody's.
+        1 => (high & 0x7f).max(1),
+        _ => panic!("too many servers in one test process"),
+    };
+    let host = u8::try_from(n % PER_BLOCK + 1).unwrap();
+    Ipv4Addr::new(127, block, low, host)
 }
 
 /// A member of a one-member cluster: where it lives and what it is called. Starts servers.
