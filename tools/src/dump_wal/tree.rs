@@ -95,19 +95,18 @@ fn decode<'a>(schema: &Message, bytes: &'a [u8], depth: usize) -> Result<Tree<'a
             continue;
         };
         let value = value(field.kind, wire, &mut input, depth)?;
-        if field.presence != Presence::Repeated {
-            found.retain(|(at, _, _)| *at != position);
-        }
-        if field.presence == Presence::Plain && value.is_zero() {
-            continue;
-        }
         found.push((position, field, value));
     }
     found.sort_by_key(|(position, _, _)| *position);
-    let values = found
-        .into_iter()
-        .map(|(_, field, value)| (field, value))
-        .collect();
+    let mut values: Vec<(&'static Field, Value<'a>)> = Vec::with_capacity(found.len());
+    for (_, field, value) in found {
+        // Of a field that is there once the last counts.
+        if field.presence != Presence::Repeated {
+            values.pop_if(|(last, _)| last.number == field.number);
+        }
+        values.push((field, value));
+    }
+    values.retain(|(field, value)| field.presence != Presence::Plain || !value.is_zero());
     Ok(Tree { values, unknown })
 }
 

@@ -90,3 +90,50 @@ fn nesting_without_end_is_refused() {
         Malformed
     );
 }
+
+#[test]
+fn of_a_field_that_comes_again_the_last_counts_even_when_it_is_zero() {
+    let request = |put: PutRequest| InternalRaftRequest {
+        put: Some(put),
+        ..InternalRaftRequest::default()
+    };
+    let leased = |lease| PutRequest {
+        key: "k".into(),
+        lease,
+        ..PutRequest::default()
+    };
+    // Alone, a zero stands nowhere; after another value it must be written out: field 3, varint 0.
+    let mut inner = leased(5).encode_to_vec();
+    inner.extend(leased(7).encode_to_vec());
+    let again = |inner: &[u8]| {
+        let mut bytes = vec![0x22, u8::try_from(inner.len()).unwrap()];
+        bytes.extend(inner);
+        bytes
+    };
+    let lease = |bytes: &[u8]| {
+        let tree = Tree::decode(&INTERNAL_RAFT_REQUEST, bytes).unwrap();
+        assert_eq!(tree.values.len(), 1, "{tree:?}");
+        let Some(Value::Message(put)) = tree.get("put") else {
+            panic!("{tree:?}");
+        };
+        assert_eq!(put.bytes("key"), b"k");
+        match put.get("lease") {
+            Some(Value::Signed(lease)) => Some(*lease),
+            other => {
+                assert!(other.is_none(), "{other:?}");
+                None
+            }
+        }
+    };
+    assert_eq!(
+        again(&leased(5).encode_to_vec()),
+        request(leased(5)).encode_to_vec()
+    );
+    assert_eq!(lease(&again(&inner)), Some(7));
+    inner.extend([0x18, 0]);
+    assert_eq!(lease(&again(&inner)), None);
+    // So it is with messages: the second request replaces the first.
+    let mut twice = again(&inner);
+    twice.extend(again(&leased(9).encode_to_vec()));
+    assert_eq!(lease(&twice), Some(9));
+}
