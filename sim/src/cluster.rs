@@ -28,9 +28,8 @@ pub use varve_server::stepped::Seeded;
 pub use varve_server::stepped::SeededBug;
 
 pub use plan::{Action, Op, Plan, Timed, Who};
-pub use report::{Failure, Stats, explain, run, run_seed};
+pub use report::{Failure, Outcome, Stats, explain, run_seed};
 pub use settings::Settings;
-pub use world::Outcome;
 
 /// Slots for members; those beyond the first configuration may join.
 pub const SLOTS: u64 = 8;

@@ -25,7 +25,9 @@ mod net;
 mod queue;
 pub mod raft;
 mod rng;
+mod schedule;
 mod shrink;
+mod stats;
 mod trace;
 
 #[cfg(feature = "seeded-bugs")]
@@ -35,5 +37,6 @@ pub use check::{Applied, Checked, Clients, EntryId, Logs, Property, Shadow, Viol
 pub use net::{Fate, Net, Weather};
 pub use queue::Queue;
 pub use rng::{Rng, draw};
+pub use schedule::{Counted, Failure, Outcome, Schedule, explain, judge, run};
 pub use shrink::shrink;
 pub use trace::Trace;

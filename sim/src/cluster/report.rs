@@ -1,43 +1,13 @@
-//! Running plans, adding up what they led to, and explaining failures.
-
-use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+//! What schedules of whole members led to, and how their plans are run.
 
 use varve_server::stepped::Seeded;
 
-use super::plan::Plan;
-use super::world::{Outcome, World};
-use crate::check::{Property, Violation};
-use crate::shrink::shrink;
-
-/// Makes the figures of a schedule.
-macro_rules! stats {
-    ($($(#[$doc:meta])* $field:ident: $name:literal,)*) => {
-        /// What one schedule, or many, led to.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct Stats {
-            $($(#[$doc])* pub $field: u64,)*
-        }
-
-        impl Stats {
-            /// Adds up.
-            pub fn add(&mut self, other: &Stats) {
-                $(self.$field += other.$field;)*
-            }
-        }
-
-        impl fmt::Display for Stats {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let fields = [$(($name, self.$field),)*];
-                for (at, (name, value)) in fields.into_iter().enumerate() {
-                    let comma = if at == 0 { "" } else { ", " };
-                    write!(f, "{comma}{value} {name}")?;
-                }
-                Ok(())
-            }
-        }
-    };
-}
+use super::plan::{Plan, Timed};
+use super::world::World;
+use crate::check::Violation;
+use crate::net::Weather;
+use crate::schedule::{self, Schedule};
+use crate::stats::stats;
 
 stats! {
     /// Schedules added up.
@@ -92,113 +62,40 @@ stats! {
     snapshots_received: "snapshots received",
 }
 
-/// Carries out a plan. A panic counts as a violation, where panics can be caught. Of the
-/// trace so many `lines` are kept.
-pub fn run(plan: &Plan, seeded: Seeded, lines: usize) -> Outcome {
-    let run = AssertUnwindSafe(|| World::new(plan, seeded, lines).run());
-    let mut outcome = catch_unwind(run).unwrap_or_else(|panic| {
-        let what = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("a panic without a message");
-        Outcome {
-            violation: Some(Violation::new(
-                Property::NoFailure,
-                format!("panic: {what}"),
-            )),
-            hash: 0,
-            lines: Vec::new(),
-            stats: Stats::default(),
-        }
-    });
-    outcome.stats.schedules = 1;
-    outcome
+impl Schedule for Plan {
+    type Action = Timed;
+    type Bugs = Seeded;
+    type Stats = Stats;
+
+    fn carry_out(&self, bugs: Seeded, lines: usize) -> Outcome {
+        World::new(self, bugs, lines).run()
+    }
+
+    fn actions(&mut self) -> &mut Vec<Timed> {
+        &mut self.actions
+    }
+
+    fn weather(&mut self) -> &mut Weather {
+        &mut self.settings.weather
+    }
 }
+
+/// How a run went.
+pub type Outcome = schedule::Outcome<Stats>;
+
+/// A failure, as short as it could be made.
+pub type Failure = schedule::Failure<Plan>;
 
 /// Draws and carries out the plan of a seed.
 ///
 /// # Errors
 /// The violation that it led to; [`explain`] tells more.
 pub fn run_seed(seed: u64, seeded: Seeded) -> Result<Outcome, Violation> {
-    let mut outcome = run(&Plan::draw(seed), seeded, 0);
-    match outcome.violation.take() {
-        None => Ok(outcome),
-        Some(violation) => Err(violation),
-    }
-}
-
-/// A failure, as short as it could be made.
-#[derive(Debug)]
-pub struct Failure {
-    /// The shortest plan found that leads to the same kind of violation.
-    pub plan: Plan,
-    /// Actions of the plan as it was drawn.
-    pub actions_before: usize,
-    /// The violation of the short plan.
-    pub violation: Violation,
-    /// The end of its trace.
-    pub lines: Vec<String>,
-    /// How many plans were tried.
-    pub tried: usize,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.violation)?;
-        writeln!(f, "trace, its last {} lines:", self.lines.len())?;
-        for line in &self.lines {
-            writeln!(f, "  {line}")?;
-        }
-        writeln!(
-            f,
-            "plan, {} of {} actions left after {} tries:",
-            self.plan.actions.len(),
-            self.actions_before,
-            self.tried
-        )?;
-        writeln!(f, "{}", self.plan)
-    }
+    schedule::judge(&Plan::draw(seed), seeded)
 }
 
 /// Shrinks the plan of a failing seed, trying so many shorter ones, and keeps so many lines of its trace.
 /// `None` if the seed does not fail.
 pub fn explain(seed: u64, seeded: Seeded, tries: usize, lines: usize) -> Option<Failure> {
-    let drawn = Plan::draw(seed);
-    let property = run(&drawn, seeded, 0).violation?.property;
-    let fails = |plan: &Plan| {
-        run(plan, seeded, 0)
-            .violation
-            .is_some_and(|violation| violation.property == property)
-    };
-    let (actions, tried) = shrink(drawn.actions.clone(), tries, |actions| {
-        fails(&Plan {
-            actions: actions.to_vec(),
-            ..drawn.clone()
-        })
-    });
-    let mut plan = Plan {
-        actions,
-        ..drawn.clone()
-    };
-    // A network that does no more than it must for this.
-    for quieten in [
-        |plan: &mut Plan| plan.settings.weather.loss = 0,
-        |plan: &mut Plan| plan.settings.weather.duplicate = 0,
-        |plan: &mut Plan| plan.settings.weather.stray = 0,
-    ] {
-        let mut quieter = plan.clone();
-        quieten(&mut quieter);
-        if fails(&quieter) {
-            plan = quieter;
-        }
-    }
-    let outcome = run(&plan, seeded, lines);
-    Some(Failure {
-        actions_before: drawn.actions.len(),
-        violation: outcome.violation?,
-        lines: outcome.lines,
-        plan,
-        tried,
-    })
+    schedule::explain(Plan::draw(seed), seeded, tries, lines)
 }

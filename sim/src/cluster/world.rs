@@ -21,7 +21,7 @@ use super::carry::Packet;
 use super::clients::Clients;
 use super::ledger::{Ledger, SharedLedger};
 use super::plan::{Plan, Who};
-use super::report::Stats;
+use super::report::{Outcome, Stats};
 use super::slot::{Slot, Standing};
 use super::watches::Session;
 use super::{SLOTS, TICK};
@@ -29,6 +29,7 @@ use crate::check::{Checked, Property, Violation};
 use crate::net::Net;
 use crate::queue::Queue;
 use crate::rng::draw;
+use crate::schedule::Counted as _;
 use crate::trace::Trace;
 
 /// No schedule needs as many events: one that does goes round in circles.
@@ -77,19 +78,6 @@ pub(super) struct World<'a> {
     late_acknowledged: bool,
 }
 
-/// How a run went.
-#[derive(Debug)]
-pub struct Outcome {
-    /// The objection that ended it, if there was one.
-    pub violation: Option<Violation>,
-    /// The hash of everything that happened.
-    pub hash: u64,
-    /// The end of the trace, if it was recorded.
-    pub lines: Vec<String>,
-    /// What the schedule led to.
-    pub stats: Stats,
-}
-
 impl<'a> World<'a> {
     pub(super) fn new(plan: &'a Plan, seeded: varve_server::stepped::Seeded, lines: usize) -> Self {
         Self {
@@ -103,7 +91,7 @@ impl<'a> World<'a> {
             watches: Vec::new(),
             transfers: BTreeMap::new(),
             trace: Trace::new(lines),
-            stats: Stats::default(),
+            stats: Stats::one(),
             healing: false,
             late_acknowledged: false,
         }

@@ -15,12 +15,13 @@ use varve_raft::{SnapshotStatus, StateRole};
 
 use super::member::{Member, Running};
 use super::plan::{Plan, Who};
-use super::report::Stats;
+use super::report::{Outcome, Stats};
 use super::{MEMBERS, TICK};
 use crate::bugs::Bugs;
 use crate::check::{Checked, Clients, Logs, Property, Violation};
 use crate::net::Net;
 use crate::queue::Queue;
+use crate::schedule::Counted as _;
 use crate::trace::Trace;
 
 /// No schedule needs as many events: one that does goes round in circles.
@@ -63,19 +64,6 @@ pub(super) struct World<'a> {
     newest_config: (u64, ConfState),
 }
 
-/// How a run went.
-#[derive(Debug)]
-pub struct Outcome {
-    /// The objection that ended it, if there was one.
-    pub violation: Option<Violation>,
-    /// The hash of everything that happened.
-    pub hash: u64,
-    /// The end of the trace, if it was recorded.
-    pub lines: Vec<String>,
-    /// What the schedule led to.
-    pub stats: Stats,
-}
-
 impl<'a> World<'a> {
     pub(super) fn new(plan: &'a Plan, bugs: Bugs, lines: usize) -> Self {
         let net = Net::new(plan.seed, MEMBERS, plan.settings.weather);
@@ -100,7 +88,7 @@ impl<'a> World<'a> {
             logs: Logs::default(),
             clients: Clients::default(),
             trace: Trace::new(lines),
-            stats: Stats::default(),
+            stats: Stats::one(),
             healing: false,
             first_late_proposal: u64::MAX,
             late_acknowledged: false,

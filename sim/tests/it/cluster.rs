@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use varve_sim::cluster::{Plan, Seeded, Stats, run, run_seed};
+use varve_sim::cluster::{Plan, Seeded, Stats, run_seed};
+use varve_sim::run;
 
 /// Schedules of one run of the tests.
 const SCHEDULES: u64 = 2000;

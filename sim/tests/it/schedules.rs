@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use varve_sim::Bugs;
-use varve_sim::raft::{Plan, Stats, StoreKind, run, run_seed};
+use varve_sim::raft::{Plan, Stats, StoreKind, run_seed};
+use varve_sim::run;
 
 /// Schedules of one run of the tests.
 const SCHEDULES: u64 = 10_000;
