@@ -8,7 +8,7 @@
 //!    cycles or shared pages) ends the walk with an error, so it always ends.
 use varve_backend::Result;
 
-use crate::page::{MAX_DEPTH, Node, Pages};
+use crate::page::{MAX_DEPTH, Node, Pages, SHARES};
 use crate::search::{Between, Wanted};
 
 #[derive(Debug)]
@@ -28,6 +28,9 @@ impl<'a> Cursor<'a> {
         let mut node = root;
         while node.is_branch() {
             let child = node.child_between(&wanted, &mut between)?;
+            if let Ok((_, id)) = node.branch(child) {
+                pages.ask(id, between.share(&wanted));
+            }
             node = cursor.descend(node, child)?;
         }
         let place = node.search_between(&wanted, &between)?;
@@ -101,7 +104,8 @@ impl<'a> Cursor<'a> {
             && index + 1 < branch.count()
             && let Ok((_, next)) = branch.branch(index + 1)
         {
-            self.pages.touch(next);
+            // Its first pair stands behind its elements.
+            self.pages.ask(next, SHARES / 16);
         }
     }
 

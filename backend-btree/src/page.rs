@@ -24,6 +24,16 @@ use crate::source::{PageBuf, PageSource};
 /// No tree of a sound file is this deep: branches have at least two children.
 pub(crate) const MAX_DEPTH: usize = 64;
 
+/// In how many parts a page is divided to say where something stands in it.
+pub(crate) const SHARES: usize = 1024;
+/// Bytes asked for at the beginning of a page, and around the place where a key is expected.
+const ASK_HEAD: usize = 256;
+const ASK_PAIR: usize = 192;
+/// Values from this size on are asked for page by page: no processor foresees a step to another page.
+const ASK_VALUE_FROM: usize = 1024;
+/// Pages at which a processor stops to read ahead; not the file's, which may be of any size.
+const MEMORY_PAGE: usize = 4096;
+
 /// The pages of one commit.
 #[derive(Debug, Clone)]
 pub(crate) struct Pages {
@@ -97,13 +107,14 @@ impl Pages {
         id.saturating_mul(u64::try_from(self.page_size).unwrap_or(u64::MAX))
     }
 
-    /// Reads the first byte of a page that is mapped, so that its first line is on its way to the caches.
-    pub(crate) fn touch(&self, id: u64) {
-        if (2..self.high_water).contains(&id)
-            && let Some(&[byte]) = self.source.mapped(self.offset(id), 1)
-        {
-            std::hint::black_box(byte);
-        }
+    /// Asks for what a search in a page looks at first: its header and first elements, and the place at
+    /// `share` of [`SHARES`] of the page, where the key is if it fills its page evenly. The misses of the
+    /// caches thus run beside each other, where one had to wait for the other's answer.
+    pub(crate) fn ask(&self, id: u64, share: usize) {
+        let offset = self.offset(id);
+        self.source.prefetch(offset, ASK_HEAD);
+        let at = u64::try_from(self.page_size * share / SHARES).unwrap_or(0);
+        self.source.prefetch(offset.saturating_add(at), ASK_PAIR);
     }
 
     /// The header of a tree page, checked against its place.
@@ -191,6 +202,7 @@ impl Pages {
             }
             let child = node.child_between(&wanted, &mut between)?;
             let (_, id) = node.branch(child)?;
+            self.ask(id, between.share(&wanted));
             node = self.node(id)?;
         }
         Err(node.corrupt(0, "tree depth", format!("at most {MAX_DEPTH}"), "more"))
@@ -324,6 +336,29 @@ impl<'a> Node<'a> {
     pub(crate) fn leaf(&self, index: usize) -> Result<LeafEntry> {
         self.leaf_entry(index)
             .ok_or_else(|| self.bad_element(index))
+    }
+
+    /// Asks for the pair of a leaf that is looked at next, if its value is large: for its beginning and for
+    /// each page it reaches into. Not for scans: they read ahead as fast as memory gives anyway, and
+    /// asking made them slower.
+    #[inline]
+    pub(crate) fn ask_pair(&self, index: usize) {
+        let Some(element) = self.element(index).and_then(|e| LeafElement::decode(e)) else {
+            return;
+        };
+        let value_len = usize::try_from(element.value_len).unwrap_or(0);
+        if value_len < ASK_VALUE_FROM || self.is_branch() {
+            return;
+        }
+        let Some(key) = self.data(index, element.pos, element.key_len) else {
+            return;
+        };
+        let (mut at, end) = (key.start, self.end.min(key.end.saturating_add(value_len)));
+        while at < end {
+            let offset = self.offset.saturating_add(u64::try_from(at).unwrap_or(0));
+            self.pages.source.prefetch(offset, ASK_PAIR);
+            at = (at / MEMORY_PAGE + 1) * MEMORY_PAGE;
+        }
     }
 
     /// Key range and child of a branch element.

@@ -3,6 +3,7 @@
 //! A leaf of one page is copied once and its pairs are slices of the copy; what a scan hands out thus
 //! keeps at most a page alive, not the commit. Pairs of larger leaves, and of leaves of which the range
 //! holds only a few, are taken one by one.
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::ops::Range;
 
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use varve_backend::{Direction, KeyRange, Result, Scan};
 
 use crate::cursor::Cursor;
+use crate::mmap::LINE;
 use crate::page::{LeafEntry, Node};
 use crate::snapshot::BtreeSnapshot;
 use crate::source::PageBuf;
@@ -23,7 +25,6 @@ const TOUCH_BELOW: usize = 512;
 /// Reads one byte of every cache line of some pairs in order. Small pairs are looked at in strides that
 /// hardware does not foresee; bytes read straight through arrive as one stream.
 fn touch(node: &Node<'_>, pairs: &Range<usize>) -> Result<()> {
-    const LINE: usize = 64;
     if pairs.len() < COPY_PAGE_FROM {
         return Ok(());
     }
@@ -48,7 +49,7 @@ impl Scan for NoScan {
 pub(crate) struct TreeScan<'a> {
     snapshot: &'a BtreeSnapshot,
     cursor: Cursor<'a>,
-    range: KeyRange,
+    range: Cow<'a, KeyRange>,
     direction: Direction,
     /// The leaf the cursor stands in, once it was entered.
     leaf: Option<Leaf>,
@@ -91,7 +92,7 @@ impl<'a> TreeScan<'a> {
     pub(crate) fn new(
         snapshot: &'a BtreeSnapshot,
         root: Node<'a>,
-        range: &KeyRange,
+        range: Cow<'a, KeyRange>,
         direction: Direction,
     ) -> Result<Self> {
         let pages = &snapshot.state.pages;
@@ -102,7 +103,7 @@ impl<'a> TreeScan<'a> {
         Ok(Self {
             snapshot,
             cursor,
-            range: range.clone(),
+            range,
             direction,
             leaf: None,
             last: Vec::new(),
@@ -218,13 +219,16 @@ impl<'a> TreeScan<'a> {
     /// Shows every pair where it lies, until `visitor` has enough.
     pub(crate) fn visit(&mut self, visitor: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<()> {
         let mut before = Vec::new();
-        while let Some(leaf) = self.enter(false)? {
+        loop {
+            if self.direction == Direction::Forward {
+                self.cursor.touch_next();
+            }
+            let Some(leaf) = self.enter(false)? else {
+                break;
+            };
             let Some((node, _)) = self.cursor.current() else {
                 break;
             };
-            if leaf.goes_on && self.direction == Direction::Forward {
-                self.cursor.touch_next();
-            }
             let mut last = &before[..];
             for n in 0..leaf.left.len() {
                 let index = match self.direction {

@@ -14,7 +14,7 @@ use std::cmp::Ordering;
 
 use varve_backend::Result;
 
-use crate::page::Node;
+use crate::page::{Node, SHARES};
 
 #[cfg(test)]
 mod tests;
@@ -22,6 +22,9 @@ mod tests;
 /// With fewer elements there is nothing to guess. Two are worth it: if their values are large, each look
 /// is at a page of its own.
 const GUESS_FROM: usize = 2;
+
+/// The part of a page before its keys, in parts of [`SHARES`].
+const ELEMENTS_SHARE: usize = SHARES / 16;
 
 /// A key with its first eight bytes as a number that sorts like them.
 #[derive(Clone, Copy)]
@@ -63,6 +66,19 @@ fn head(key: &[u8]) -> u64 {
 pub(crate) struct Between {
     low: Option<u64>,
     high: Option<u64>,
+}
+
+impl Between {
+    /// Where in its page a key is expected, in parts of [`SHARES`].
+    pub(crate) fn share(&self, wanted: &Wanted<'_>) -> usize {
+        match (self.low, self.high) {
+            (Some(low), Some(high)) => {
+                // Elements take a sixteenth of a page whose pairs have 256 bytes.
+                ELEMENTS_SHARE + place(wanted.head, low, high, SHARES - ELEMENTS_SHARE)
+            }
+            _ => ELEMENTS_SHARE,
+        }
+    }
 }
 
 /// Where a number would stand among `intervals` equal ones from `low` to `high`.
@@ -115,6 +131,7 @@ impl Node<'_> {
         guess: usize,
     ) -> Result<std::result::Result<usize, usize>> {
         let (mut low, mut high, mut step) = (0, self.count(), 1);
+        self.ask_pair(guess);
         match wanted.compare(self.key(guess)?) {
             Ordering::Equal => return Ok(Ok(guess)),
             Ordering::Less => {

@@ -4,6 +4,7 @@
 //! copied out; larger ones, when the file is mapped, borrow from the map and keep the commit's pages
 //! from being reused for as long as they live. They also keep the file locked after the engine is
 //! dropped: a map holds on to the opened file, which is right, since nobody may write under it.
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -171,7 +172,12 @@ impl Snapshot for BtreeSnapshot {
         if range.is_empty() {
             return Ok(Box::new(NoScan));
         }
-        Ok(Box::new(TreeScan::new(self, root, range, direction)?))
+        Ok(Box::new(TreeScan::new(
+            self,
+            root,
+            Cow::Owned(range.clone()),
+            direction,
+        )?))
     }
 
     fn visit(
@@ -183,7 +189,7 @@ impl Snapshot for BtreeSnapshot {
     ) -> Result<()> {
         match self.root(bucket.as_bytes())? {
             Some(root) if !range.is_empty() => {
-                TreeScan::new(self, root, range, direction)?.visit(visitor)
+                TreeScan::new(self, root, Cow::Borrowed(range), direction)?.visit(visitor)
             }
             _ => Ok(()),
         }

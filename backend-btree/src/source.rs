@@ -46,6 +46,9 @@ pub(crate) trait PageSource: Send + Sync + Debug {
     fn mapped(&self, _offset: u64, _len: usize) -> Option<&[u8]> {
         None
     }
+
+    /// Asks for bytes that will be read soon, if asking costs next to nothing.
+    fn prefetch(&self, _offset: u64, _len: usize) {}
 }
 
 fn past_end(path: &Path, offset: u64, len: usize, have: u64) -> Error {
@@ -86,6 +89,12 @@ impl PageSource for MappedSource {
             return None;
         }
         self.map.slice(usize::try_from(offset).ok()?, len)
+    }
+
+    fn prefetch(&self, offset: u64, len: usize) {
+        if let Ok(offset) = usize::try_from(offset) {
+            self.map.prefetch(offset, len);
+        }
     }
 }
 
