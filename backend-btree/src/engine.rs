@@ -233,7 +233,7 @@ impl BtreeEngine {
             tx.release(run);
         }
         let on_disk = tx.write_freelist().and_then(|freelist| {
-            tx.out.flush()?;
+            tx.out.sync(tx.high_water * self.page_size)?;
             let meta = Meta {
                 root,
                 freelist,

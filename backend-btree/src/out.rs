@@ -8,10 +8,15 @@
 //! whether they reach the medium matters only once a meta names them. After an error nobody knows what
 //! is in them; the engine refuses further commits.
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use varve_backend::{Error, Result};
 use varve_vfs::File;
+
+mod ahead;
+
+use ahead::Ahead;
 
 /// Bytes written at a time: enough that the call itself costs little, and no more, because for larger
 /// writes Linux takes large folios into its page cache, which are memory that nobody used lately. In a
@@ -23,7 +28,7 @@ const KEEP_BYTES: usize = 4 << 20;
 /// Where the pages go.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target<'e> {
-    pub(crate) file: &'e dyn File,
+    pub(crate) file: &'e Arc<dyn File>,
     pub(crate) path: &'e Path,
     /// Length of the file, shared with the maps.
     pub(crate) file_len: &'e AtomicU64,
@@ -38,11 +43,17 @@ pub(crate) struct Out<'e> {
     buf: Vec<u8>,
     /// Offset in the file of the first byte in `buf`.
     at: u64,
+    ahead: Ahead,
 }
 
 impl<'e> Out<'e> {
     pub(crate) fn new(target: Target<'e>, buf: Vec<u8>) -> Self {
-        Self { target, buf, at: 0 }
+        Self {
+            target,
+            buf,
+            at: 0,
+            ahead: Ahead::default(),
+        }
     }
 
     /// Takes the page (or the run) that starts at `id`; `build` appends its bytes to the buffer.
@@ -57,9 +68,18 @@ impl<'e> Out<'e> {
         self.write(whole)
     }
 
-    /// Writes what was gathered.
-    pub(crate) fn flush(&mut self) -> Result<()> {
+    fn flush(&mut self) -> Result<()> {
         self.write(self.buf.len())
+    }
+
+    /// Writes what was gathered and makes all of it durable, in a file of `end` bytes at least.
+    pub(crate) fn sync(&mut self, end: u64) -> Result<()> {
+        self.flush()?;
+        self.target.grow_to(end)?;
+        let synced = self.target.sync("sync");
+        let ahead = self.ahead.join();
+        synced?;
+        ahead.map_err(|e| Error::io("sync", self.target.path, e))
     }
 
     /// Writes the first `len` bytes.
@@ -72,6 +92,7 @@ impl<'e> Out<'e> {
             self.target.write("write", piece, self.at)?;
             self.at += piece.len() as u64;
         }
+        self.ahead.wrote(self.target.file, len as u64);
         self.buf.drain(..len);
         Ok(())
     }

@@ -11,7 +11,7 @@ impl BtreeEngine {
     /// Where pages are written to.
     pub(super) fn target(&self) -> Target<'_> {
         Target {
-            file: &*self.file,
+            file: &self.file,
             path: &self.path,
             file_len: &self.file_len,
             page_size: self.page_size,
@@ -19,13 +19,9 @@ impl BtreeEngine {
         }
     }
 
-    /// Makes written pages durable, then the meta that names them. On error the state of the file is
-    /// unknown.
+    /// Writes the meta that names pages which are durable. On error the state of the file is unknown.
     pub(super) fn finish(&self, state: &State, meta: &Meta) -> Result<Pages> {
         let target = self.target();
-        target.grow_to(meta.high_water * self.page_size)?;
-        target.sync("sync")?;
-
         let slot = meta.slot();
         let mut page = vec![0; state.pages.page_size];
         let image = meta.encode(slot);

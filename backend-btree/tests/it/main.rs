@@ -4,6 +4,7 @@
     reason = "helpers of tests outside #[test] functions"
 )]
 #![expect(clippy::print_stdout, reason = "tests that skip say why")]
+mod ahead;
 mod common;
 mod concurrency;
 mod conformance;
