@@ -30,29 +30,48 @@ struct Inner {
     appender: Appender,
     /// The state as last written.
     written: HardState,
+}
+
+/// What is put off. Under a lock of its own: whoever puts something off must not wait for a write under way.
+#[derive(Debug)]
+struct PutOff {
+    /// Term and vote as last written.
+    written: (u64, u64),
     /// A newer commit index that is not written yet.
-    unwritten: Option<HardState>,
+    state: Option<HardState>,
 }
 
 /// The one way to the WAL.
 #[derive(Debug)]
 pub(crate) struct LogWriter {
     inner: Mutex<Inner>,
+    /// Taken after `inner` where both are.
+    put_off: Mutex<PutOff>,
     log: LogStore,
     snapshotter: Snapshotter,
 }
 
-impl Inner {
-    /// The state that was put off, for a log that ends at `end`. It may be ahead of the log: others commit
-    /// what is still to be written here. A commit index behind the end would keep the log from opening, so
-    /// as much of it as fits is taken and the rest stays.
-    fn take_unwritten(&mut self, end: u64) -> Option<HardState> {
-        let mut state = self.unwritten.take()?;
+impl PutOff {
+    /// The state that was put off, for a log that ends at `end` and whose last state is `written`. It may be
+    /// ahead of the log: others commit what is still to be written here. A commit index behind the end would
+    /// keep the log from opening, so as much of it as fits is taken and the rest stays.
+    fn take(&mut self, written: HardState, end: u64) -> Option<HardState> {
+        let mut state = self.state.take()?;
         if state.commit > end {
-            self.unwritten = Some(state);
-            state.commit = end.max(self.written.commit);
+            self.state = Some(state);
+            state.commit = end.max(written.commit);
         }
-        (state != self.written).then_some(state)
+        (state != written).then_some(state)
+    }
+
+    /// This state goes to the log. What was put off is forgotten, unless it came later.
+    fn replaced(&mut self, by: HardState) {
+        let later = |put_off: &HardState| {
+            (put_off.term, put_off.vote) == (by.term, by.vote) && put_off.commit > by.commit
+        };
+        if !self.state.as_ref().is_some_and(later) {
+            self.state = None;
+        }
     }
 }
 
@@ -83,10 +102,10 @@ impl LogWriter {
         written: HardState,
     ) -> Self {
         Self {
-            inner: Mutex::new(Inner {
-                appender,
-                written,
-                unwritten: None,
+            inner: Mutex::new(Inner { appender, written }),
+            put_off: Mutex::new(PutOff {
+                written: (written.term, written.vote),
+                state: None,
             }),
             log,
             snapshotter,
@@ -95,7 +114,8 @@ impl LogWriter {
 
     /// Keeps a state in which only the commit index differs from the last, when that is all `job` wants
     /// written. False means: the job must be written. Responses vouch for everything that was handed out
-    /// before them; with `durable`, all of that is written, and they wait for nothing.
+    /// before them; with `durable`, all of that is written, and they wait for nothing. Never waits for the
+    /// disk.
     pub(crate) fn defer(&self, job: &AppendJob, durable: bool) -> bool {
         let waits = !job.responses.is_empty() && !durable;
         if !job.entries.is_empty() || job.snapshot.is_some() || waits {
@@ -104,11 +124,11 @@ impl LogWriter {
         let Some(state) = hard_state_of(job) else {
             return true;
         };
-        let mut inner = self.inner.lock();
-        if state.term != inner.written.term || state.vote != inner.written.vote {
+        let mut put_off = self.put_off.lock();
+        if (state.term, state.vote) != put_off.written {
             return false;
         }
-        inner.unwritten = Some(state);
+        put_off.state = Some(state);
         true
     }
 
@@ -133,21 +153,21 @@ impl LogWriter {
                 sync |= given.term != inner.written.term || given.vote != inner.written.vote;
                 state = Some(given);
             }
-            if state.is_some() {
-                latest = state;
-                inner.unwritten = None;
+            if let Some(state) = state {
+                latest = Some(state);
+                self.put_off.lock().replaced(state);
             }
             let entries = || piece.iter().flat_map(|job| &job.entries);
             sync |= entries().next().is_some();
             let end = entries()
                 .last()
                 .map_or_else(|| inner.appender.last_index(), |e| e.index);
-            let state = state.or_else(|| inner.take_unwritten(end));
+            let state = state.or_else(|| self.put_off.lock().take(inner.written, end));
             let saved = inner
                 .appender
                 .save(state.as_ref(), entries(), sync && left == 0)?;
             if let Some(state) = state {
-                inner.written = state;
+                self.wrote(&mut inner, state);
             }
             stats.entries += entries().count();
             stats.bytes += saved.written_bytes;
@@ -171,11 +191,12 @@ impl LogWriter {
     pub(crate) fn save_snapshot(&self, snapshot: &Snapshot) -> Result<(), varve_wal::Error> {
         let mut inner = self.inner.lock();
         let end = inner.appender.last_index();
-        let mut state = inner.take_unwritten(end).unwrap_or(inner.written);
+        let put_off = self.put_off.lock().take(inner.written, end);
+        let mut state = put_off.unwrap_or(inner.written);
         // Everything in a snapshot was committed.
         state.commit = state.commit.max(snapshot.metadata.index);
         inner.appender.save(Some(&state), &[], false)?;
-        inner.written = state;
+        self.wrote(&mut inner, state);
         inner.appender.save_snapshot(&record_of(snapshot))
     }
 
@@ -188,11 +209,18 @@ impl LogWriter {
     pub(crate) fn flush(&self) -> Result<(), varve_wal::Error> {
         let mut inner = self.inner.lock();
         let end = inner.appender.last_index();
-        if let Some(state) = inner.take_unwritten(end) {
+        let put_off = self.put_off.lock().take(inner.written, end);
+        if let Some(state) = put_off {
             inner.appender.save(Some(&state), &[], false)?;
-            inner.written = state;
+            self.wrote(&mut inner, state);
         }
         inner.appender.sync()
+    }
+
+    /// A state stands in the log.
+    fn wrote(&self, inner: &mut Inner, state: HardState) {
+        inner.written = state;
+        self.put_off.lock().written = (state.term, state.vote);
     }
 }
 

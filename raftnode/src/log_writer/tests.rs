@@ -66,6 +66,26 @@ fn a_commit_index_that_was_put_off_goes_out_with_the_next_batch_or_the_end() {
     assert_eq!(replay(&fs).hard_state.unwrap().commit, 4);
 }
 
+/// A commit index arrives while the disk hangs: the raft thread must not hang with it. (A wait would be one
+/// for ever here.) The write under way is of an older state, and does not take the newer one with it.
+#[test]
+fn putting_a_commit_index_off_does_not_wait_for_the_write_under_way() {
+    let fs = SimFs::new().shared();
+    let writer = writer(&fs);
+    writer.write(&[entries(1..=9)]).unwrap();
+    let under_way = writer.inner.lock();
+    assert!(writer.defer(&commit(7), false));
+    drop(under_way);
+    let older = Message {
+        entries: entries(10..=10).entries,
+        ..commit(3)
+    };
+    writer.write(&[older]).unwrap();
+    assert_eq!(replay(&fs).hard_state.unwrap().commit, 3);
+    writer.flush().unwrap();
+    assert_eq!(replay(&fs).hard_state.unwrap().commit, 7);
+}
+
 /// Others commit entries that are still to be written here: a start would refuse a log that ends before
 /// what its last state calls committed.
 #[test]
