@@ -286,6 +286,11 @@ impl Backend {
         self.shared().wait_for_room();
     }
 
+    /// Whether [`begin`](Self::begin) would not wait for the committer now.
+    pub fn has_room(&self) -> bool {
+        self.shared().has_room()
+    }
+
     /// Everything whose guard ended before this call, unaffected by what follows.
     pub fn view(&self) -> View {
         let (published, seq) = &*self.shared().published.read();

@@ -2,8 +2,8 @@
 //! out to members that lag and in from a leader that is ahead.
 //!
 //! # Invariants
-//! 1. Jobs are done in order, by whichever thread holds [`ApplyWork`]: the raft thread takes it only while
-//!    nothing waits for the apply thread.
+//! 1. Jobs are done in order, by whichever thread holds [`ApplyWork`]: a turn of the raft role takes it only
+//!    while nothing waits for the apply thread.
 //! 2. A conf change is applied on the apply thread, since it waits for the raft thread's answer.
 //! 3. A snapshot replaces the state only when its `.snap` file and its record are durable: whoever starts
 //!    from a directory in which the database lags behind the snapshot finds the received one beside it.
@@ -109,7 +109,12 @@ impl ApplyThread {
 }
 
 impl ApplyWork {
-    /// Applies normal entries on the raft thread.
+    /// See [`StateMachine::is_quick`].
+    pub(crate) fn is_quick(&self, entries: &[Entry]) -> bool {
+        self.state_machine.is_quick(entries)
+    }
+
+    /// Applies normal entries in a turn of the raft role.
     pub(crate) fn apply_normal(&mut self, entries: &[Entry]) -> Result<(), Fatal> {
         self.state_machine.apply(entries, &mut NoConfChange)?;
         self.applied(entries)

@@ -30,6 +30,7 @@ mod state_machine;
 mod status;
 mod stepper;
 mod threads;
+mod turns;
 
 pub use applied::AppliedIndex;
 pub use bootstrap::{Bootstrapped, create, has_wal, open};
@@ -51,3 +52,4 @@ pub use state_machine::{
 };
 pub use status::{Published, Status};
 pub use stepper::{Role, Stepper};
+pub use turns::work_before_sleep;

@@ -1,6 +1,7 @@
 //! A queue that its one consumer empties in a single swap.
 //!
-//! The raft and the WAL thread each own one. What arrives while the thread works is one batch at its
+//! The raft and the WAL thread each own one. The raft thread's is emptied by whoever takes its turn
+//! (`turns`): such a thread need not wake it. What arrives while the thread works is one batch at its
 //! next turn: that is the group commit. Two lanes share a lock: *outside* work (proposals, reads) is
 //! bounded and refused when full, *inside* work (completions of what the thread itself started) is
 //! always taken, since refusing it would stop the very work that empties the queue. The inside lane
@@ -39,8 +40,24 @@ struct Lanes<T> {
     sleeping: bool,
     /// What it sleeps for.
     wanted: Outside,
+    /// Items since the last look that nobody was woken for, since whoever put them here will look.
+    unannounced: usize,
+    /// The consumer is to look around although nothing waits.
+    nudged: bool,
     closed: bool,
 }
+
+/// Whether the consumer is woken for an item, if it sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Announce {
+    /// Yes.
+    Now,
+    /// Not unless many wait by now: the caller's thread is about to work them off.
+    Later,
+}
+
+/// So many unannounced items are worth a wake-up: the thread that was to look seems to be busy.
+const UNANNOUNCED: usize = 64;
 
 impl<T> Lanes<T> {
     fn has_work(&self, wanted: Outside) -> bool {
@@ -79,6 +96,8 @@ impl<T> Mailbox<T> {
                 hurried: 0,
                 sleeping: false,
                 wanted: Outside::Take,
+                unannounced: 0,
+                nudged: false,
                 closed: false,
             }),
             arrived: Condvar::new(),
@@ -88,16 +107,16 @@ impl<T> Mailbox<T> {
     }
 
     /// Adds outside work.
-    pub(crate) fn offer(&self, item: T) -> Result<(), Refused> {
-        self.offer_outside(item, true)
+    pub(crate) fn offer(&self, item: T, announce: Announce) -> Result<(), Refused> {
+        self.offer_outside(item, true, announce)
     }
 
     /// Adds outside work that may wait until its consumer has something else to do, if it says so.
-    pub(crate) fn offer_unhurried(&self, item: T) -> Result<(), Refused> {
-        self.offer_outside(item, false)
+    pub(crate) fn offer_unhurried(&self, item: T, announce: Announce) -> Result<(), Refused> {
+        self.offer_outside(item, false, announce)
     }
 
-    fn offer_outside(&self, item: T, hurried: bool) -> Result<(), Refused> {
+    fn offer_outside(&self, item: T, hurried: bool, announce: Announce) -> Result<(), Refused> {
         let mut lanes = self.lanes.lock();
         if lanes.closed {
             return Err(Refused::Closed);
@@ -108,13 +127,13 @@ impl<T> Mailbox<T> {
         lanes.outside.push(item);
         lanes.hurried += usize::from(hurried);
         if hurried || lanes.wanted != Outside::TakeUnhurried {
-            self.wake(lanes);
+            self.announce(lanes, announce);
         }
         Ok(())
     }
 
     /// Adds work that must not wait for the outside lane, such as messages, but may be refused.
-    pub(crate) fn offer_inside(&self, item: T) -> Result<(), Refused> {
+    pub(crate) fn offer_inside(&self, item: T, announce: Announce) -> Result<(), Refused> {
         let mut lanes = self.lanes.lock();
         if lanes.closed {
             return Err(Refused::Closed);
@@ -123,7 +142,7 @@ impl<T> Mailbox<T> {
             return Err(Refused::Full);
         }
         lanes.inside.push(item);
-        self.wake(lanes);
+        self.announce(lanes, announce);
         Ok(())
     }
 
@@ -143,6 +162,16 @@ impl<T> Mailbox<T> {
         if !lanes.closed {
             lanes.inside.push(item);
         }
+    }
+
+    fn announce(&self, mut lanes: parking_lot::MutexGuard<'_, Lanes<T>>, announce: Announce) {
+        if announce == Announce::Later {
+            lanes.unannounced += 1;
+            if lanes.unannounced < UNANNOUNCED {
+                return;
+            }
+        }
+        self.wake(lanes);
     }
 
     fn wake(&self, mut lanes: parking_lot::MutexGuard<'_, Lanes<T>>) {
@@ -195,11 +224,51 @@ impl<T> Mailbox<T> {
     /// Moves what waits into `inside` and `outside` without sleeping.
     pub(crate) fn take(&self, inside: &mut Vec<T>, outside: &mut Vec<T>, take_outside: bool) {
         let mut lanes = self.lanes.lock();
+        lanes.unannounced = 0;
         inside.append(&mut lanes.inside);
         if take_outside {
             outside.append(&mut lanes.outside);
             lanes.hurried = 0;
         }
+    }
+
+    /// Says what the consumer wants from now on, and tells whether such a thing waits.
+    pub(crate) fn want(&self, wanted: Outside) -> bool {
+        let mut lanes = self.lanes.lock();
+        lanes.wanted = wanted;
+        lanes.has_work(wanted)
+    }
+
+    /// Whether something waits that the consumer wants.
+    pub(crate) fn is_wanted(&self) -> bool {
+        let lanes = self.lanes.lock();
+        lanes.has_work(lanes.wanted)
+    }
+
+    /// Sleeps until something arrives that is [wanted](Self::want), somebody [nudges](Self::nudge), or
+    /// `deadline` passes. Takes nothing.
+    pub(crate) fn wait(&self, deadline: Option<Instant>) {
+        let mut lanes = self.lanes.lock();
+        while !lanes.has_work(lanes.wanted) && !lanes.closed && !lanes.nudged {
+            lanes.sleeping = true;
+            match deadline {
+                Some(at) => {
+                    if self.arrived.wait_until(&mut lanes, at).timed_out() {
+                        break;
+                    }
+                }
+                None => self.arrived.wait(&mut lanes),
+            }
+        }
+        lanes.sleeping = false;
+        lanes.nudged = false;
+    }
+
+    /// Ends a [`wait`](Self::wait), now or the next one.
+    pub(crate) fn nudge(&self) {
+        let mut lanes = self.lanes.lock();
+        lanes.nudged = true;
+        self.wake(lanes);
     }
 
     /// How many items wait, inside and outside.

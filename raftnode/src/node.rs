@@ -14,11 +14,12 @@ use crate::bootstrap::Bootstrapped;
 use crate::clock::Clock;
 use crate::error::{Error, RequestError, Result};
 use crate::event::{Done, Event};
-use crate::mailbox::{Mailbox, Refused};
+use crate::mailbox::{Announce, Mailbox, Refused};
 use crate::progress::ClusterProgress;
 use crate::roles::Roles;
 use crate::state_machine::{Observer, StateMachine, Transport};
 use crate::status::{Published, Status};
+use crate::turns::{self, Turns};
 
 /// How a member runs.
 #[derive(Clone, Debug)]
@@ -62,6 +63,8 @@ pub struct Node {
 struct Shared {
     raft: Arc<Mailbox<Event>>,
     published: Arc<Published>,
+    /// Who works on the raft role; `None` where somebody steps it.
+    turns: Option<Arc<Turns>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -85,16 +88,19 @@ impl Node {
     ) -> Result<Self> {
         let clock = Clock::system();
         let roles = Roles::new(boot, config, state_machine, transport, observer, clock)?;
-        let node = Self::over(&roles);
+        let (events, published) = shared_parts(&roles);
         let Roles {
             raft,
             wal,
             apply,
             snapshot,
         } = roles;
+        let turns = Arc::new(Turns::new(raft));
+        let node = Self::with(events, published, Some(Arc::clone(&turns)));
+        let raft = Arc::clone(&turns);
         *node.shared.threads.lock() = vec![
             spawn("raft", move || raft.run())?,
-            spawn("wal", move || wal.run())?,
+            spawn("wal", move || wal.run(&turns))?,
             spawn("apply", move || apply.run())?,
             spawn("snapshot", move || snapshot.run())?,
         ];
@@ -103,10 +109,20 @@ impl Node {
 
     /// A handle on roles that somebody else runs.
     pub(crate) fn over(roles: &Roles) -> Self {
+        let (events, published) = shared_parts(roles);
+        Self::with(events, published, None)
+    }
+
+    fn with(
+        raft: Arc<Mailbox<Event>>,
+        published: Arc<Published>,
+        turns: Option<Arc<Turns>>,
+    ) -> Self {
         Self {
             shared: Arc::new(Shared {
-                raft: Arc::clone(&roles.raft.events),
-                published: Arc::clone(&roles.raft.published),
+                raft,
+                published,
+                turns,
                 threads: Mutex::new(Vec::new()),
             }),
         }
@@ -219,20 +235,35 @@ impl Node {
     }
 
     fn offer(&self, event: Event) -> std::result::Result<(), RequestError> {
-        self.shared.raft.offer(event).map_err(request_error)
+        let announce = self.announce();
+        let offered = self.shared.raft.offer(event, announce);
+        offered.map_err(request_error)
     }
 
     /// For proposals: a leader that is writing gathers them.
     fn offer_unhurried(&self, event: Event) -> std::result::Result<(), RequestError> {
-        self.shared
-            .raft
-            .offer_unhurried(event)
-            .map_err(request_error)
+        let announce = self.announce();
+        let offered = self.shared.raft.offer_unhurried(event, announce);
+        offered.map_err(request_error)
     }
 
     fn offer_inside(&self, event: Event) -> std::result::Result<(), RequestError> {
-        self.shared.raft.offer_inside(event).map_err(request_error)
+        let announce = self.announce();
+        let offered = self.shared.raft.offer_inside(event, announce);
+        offered.map_err(request_error)
     }
+
+    fn announce(&self) -> Announce {
+        let turns = self.shared.turns.as_ref();
+        turns.map_or(Announce::Now, turns::promise)
+    }
+}
+
+fn shared_parts(roles: &Roles) -> (Arc<Mailbox<Event>>, Arc<Published>) {
+    (
+        Arc::clone(&roles.raft.events),
+        Arc::clone(&roles.raft.published),
+    )
 }
 
 fn request_error(refused: Refused) -> RequestError {

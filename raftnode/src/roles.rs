@@ -121,6 +121,7 @@ impl Roles {
                 work: Work::default(),
                 inside: Vec::new(),
                 outside: Vec::new(),
+                may_block: true,
             },
             wal: WalThread {
                 jobs: wal_jobs,

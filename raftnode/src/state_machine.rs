@@ -19,11 +19,18 @@ pub trait Reconfigure {
     fn apply_conf_change(&mut self, index: u64, change: ConfChangeV2) -> Result<ConfState, Fatal>;
 }
 
-/// The replicated state. All methods are called on the apply thread, in log order.
+/// The replicated state. All methods are called in log order, by one thread at a time: the apply thread, or
+/// the one that takes a turn of the raft role.
 pub trait StateMachine: Send + 'static {
     /// Applies committed entries. Entries up to [`durable_index`](Self::durable_index) may come again
     /// after a restart and must not take effect twice.
     fn apply(&mut self, entries: &[Entry], raft: &mut dyn Reconfigure) -> Result<(), Fatal>;
+
+    /// Whether applying these takes microseconds and waits for nothing: then they may be applied in a turn of
+    /// the raft role, where a wait would hold up heartbeats. `false` is always right.
+    fn is_quick(&self, _entries: &[Entry]) -> bool {
+        false
+    }
 
     /// The index that the state found on disk at start contains.
     fn durable_index(&self) -> u64;

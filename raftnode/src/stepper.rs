@@ -126,13 +126,7 @@ impl Stepper {
     /// Has one role do what waits for it: one turn, one batch. Of no effect where nothing waits.
     pub fn step(&mut self, role: Role) {
         match role {
-            Role::Raft => self.raft(|roles| {
-                let raft = &mut roles.raft;
-                let take_outside = raft.driver.has_leader();
-                raft.events
-                    .take(&mut raft.inside, &mut raft.outside, take_outside);
-                raft.turn()
-            }),
+            Role::Raft => self.raft(|roles| roles.raft.take_turn(true)),
             Role::Wal => self.other(|roles, _| {
                 let jobs = taken(&roles.wal.jobs);
                 if jobs.is_empty() {

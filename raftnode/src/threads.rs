@@ -1,12 +1,13 @@
-//! The loops of the raft and the WAL thread.
+//! A turn of the raft role, and the loop of the WAL thread.
 //!
 //! In a cluster of one voter the raft thread does the others' work itself as long as there is one request
 //! at a time: it writes to the WAL and applies here, which saves four thread switches a request. With more
-//! requests they run beside each other. Where there are peers the raft thread never waits for the disk:
-//! it answers heartbeats and votes, and notices when the disk has stopped answering.
+//! requests they run beside each other. Where there are peers no turn waits for the disk: heartbeats and
+//! votes are answered meanwhile, and it is noticed when the disk has stopped answering. Which thread takes a
+//! turn: `turns`.
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use varve_proto::raftpb::{Entry, EntryType, Message};
@@ -20,9 +21,14 @@ use crate::mailbox::{Mailbox, Outside};
 use crate::snapshotter::Job as SnapshotJob;
 use crate::state_machine::{Fatal, Observer, WalWrite};
 use crate::status::Published;
+use crate::turns::Turns;
 
 /// Entries of more bytes than this are not applied on the raft thread.
 const INLINE_APPLY_BYTES: usize = 64 << 10;
+
+/// More entries than this are not applied in a turn of a member that has peers: the apply thread works on
+/// them beside the next turn.
+const INLINE_APPLY_ENTRIES: usize = 4;
 
 pub(crate) struct RaftThread {
     pub(crate) driver: Driver,
@@ -42,6 +48,8 @@ pub(crate) struct RaftThread {
     pub(crate) work: Work,
     pub(crate) inside: Vec<Event>,
     pub(crate) outside: Vec<Event>,
+    /// Whether the thread that takes this turn may wait for the disk.
+    pub(crate) may_block: bool,
 }
 
 /// Whether the raft thread goes on.
@@ -52,27 +60,25 @@ pub(crate) enum Turn {
 }
 
 impl RaftThread {
-    pub(crate) fn run(mut self) {
-        let result = self.serve();
-        self.end(result);
+    /// When the next tick is due, for a sleeper.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.clock.instant(self.next_tick)
     }
 
-    fn serve(&mut self) -> Result<(), Fatal> {
-        self.begin()?;
-        loop {
-            let deadline = self.clock.instant(self.next_tick);
-            let take_outside = self.driver.has_leader();
-            let outside = match (take_outside, self.driver.gathers()) {
+    /// One turn with what waits now. `may_block`: this thread may wait for the disk.
+    pub(crate) fn take_turn(&mut self, may_block: bool) -> Result<Turn, Fatal> {
+        self.may_block = may_block;
+        let take_outside = self.driver.has_leader();
+        self.events
+            .take(&mut self.inside, &mut self.outside, take_outside);
+        let turn = self.turn()?;
+        self.events
+            .want(match (self.driver.has_leader(), self.driver.gathers()) {
                 (false, _) => Outside::Leave,
                 (true, false) => Outside::Take,
                 (true, true) => Outside::TakeUnhurried,
-            };
-            self.events
-                .drain(&mut self.inside, &mut self.outside, outside, deadline);
-            if self.turn()? == Turn::Stop {
-                return Ok(());
-            }
-        }
+            });
+        Ok(turn)
     }
 
     /// Works off what the log of the start asks for.
@@ -153,9 +159,10 @@ impl RaftThread {
             if let Some(index) = self.work.release.take() {
                 self.snapshot_jobs.push(SnapshotJob::Release { index });
             }
-            for job in self.work.applies.drain(..) {
+            let mut applies = std::mem::take(&mut self.work.applies);
+            for job in applies.drain(..) {
                 match job {
-                    ApplyJob::Entries(apply) if alone && may_apply_inline(&self.driver, &apply) => {
+                    ApplyJob::Entries(apply) if alone && self.may_apply_inline(&apply) => {
                         self.apply.lock().apply_normal(&apply.entries)?;
                         self.driver.release_responses(apply.responses);
                     }
@@ -165,6 +172,7 @@ impl RaftThread {
                     }
                 }
             }
+            self.work.applies = applies;
             self.put_off();
             if self.work.appends.is_empty() {
                 if self.driver.is_idle() {
@@ -173,7 +181,8 @@ impl RaftThread {
                 continue;
             }
             // Without peers nothing else wants the raft thread while a batch is synced.
-            if !self.driver.is_sole_voter() || self.driver.appends_in_flight > 0 {
+            let write_here = self.may_block && self.driver.is_sole_voter();
+            if !write_here || self.driver.appends_in_flight > 0 {
                 self.driver.handed_to_wal(self.work.appends.len());
                 for job in self.work.appends.drain(..) {
                     self.wal_jobs.push(job);
@@ -189,6 +198,20 @@ impl RaftThread {
 }
 
 impl RaftThread {
+    /// The apply thread has nothing to do, and these entries need nobody but the state machine. Where there
+    /// are peers they must not take long.
+    fn may_apply_inline(&self, apply: &Message) -> bool {
+        let entries = &apply.entries;
+        let bytes = |e: &Entry| e.data.as_ref().map_or(0, bytes::Bytes::len);
+        self.driver.applies_in_flight == 0
+            && entries
+                .iter()
+                .all(|e| e.r#type == EntryType::EntryNormal as i32)
+            && entries.iter().map(bytes).sum::<usize>() <= INLINE_APPLY_BYTES
+            && (self.driver.is_sole_voter() && self.may_block
+                || entries.len() <= INLINE_APPLY_ENTRIES && self.apply.lock().is_quick(entries))
+    }
+
     /// Takes out the appends that need no write. What answers them leaves at once if everything before
     /// them is durable: an append of a leader without entries costs no way through the WAL thread.
     fn put_off(&mut self) {
@@ -205,18 +228,6 @@ impl RaftThread {
         });
         self.driver.release_responses(responses);
     }
-}
-
-/// The apply thread has nothing to do, and these entries need nobody but the state machine.
-fn may_apply_inline(driver: &Driver, apply: &Message) -> bool {
-    let bytes = |e: &Entry| e.data.as_ref().map_or(0, bytes::Bytes::len);
-    driver.applies_in_flight == 0
-        && driver.is_sole_voter()
-        && apply
-            .entries
-            .iter()
-            .all(|e| e.r#type == EntryType::EntryNormal as i32)
-        && apply.entries.iter().map(bytes).sum::<usize>() <= INLINE_APPLY_BYTES
 }
 
 /// Writes appends, passes received snapshots on to the apply thread, and gives the responses to release.
@@ -244,28 +255,38 @@ pub(crate) struct WalThread {
 }
 
 impl WalThread {
-    pub(crate) fn run(self) {
+    /// Writes until the raft thread ends, and works on what a write lets go on.
+    pub(crate) fn run(self, turns: &Turns) {
         let (mut jobs, mut none) = (Vec::new(), Vec::new());
         loop {
             self.jobs.drain(&mut jobs, &mut none, Outside::Leave, None);
             if jobs.is_empty() {
                 return;
             }
-            if let Err(error) = self.work_off(std::mem::take(&mut jobs)) {
-                return self.raft.push(Event::Failed(error));
+            match self.write(std::mem::take(&mut jobs)) {
+                Ok(written) => {
+                    self.raft.push_quietly(written);
+                    turns.help();
+                }
+                Err(error) => return self.raft.push(Event::Failed(error)),
             }
         }
     }
 
-    /// Writes appends with one sync.
+    /// Writes appends with one sync, and tells the raft role.
     pub(crate) fn work_off(&self, jobs: Vec<AppendJob>) -> Result<(), Fatal> {
+        let written = self.write(jobs)?;
+        self.raft.push(written);
+        Ok(())
+    }
+
+    fn write(&self, jobs: Vec<AppendJob>) -> Result<Event, Fatal> {
         let count = jobs.len();
         let (written, responses) = persist(&self.writer, jobs, &self.apply_jobs)?;
         self.observer.wal_written(written);
-        self.raft.push(Event::Appended {
+        Ok(Event::Appended {
             jobs: count,
             responses,
-        });
-        Ok(())
+        })
     }
 }

@@ -476,5 +476,12 @@ pub(crate) fn encode_request(kind: RequestKind, id: u64, request: &[u8]) -> Byte
     out.freeze()
 }
 
+/// Whether an entry is a put. Members of any kind propose entries whose first field is the request.
+pub(crate) fn is_put(entry: &[u8]) -> bool {
+    /// The tag of [`RequestKind::Put`], length-delimited.
+    const PUT: u8 = 4 << 3 | 2;
+    entry.first() == Some(&PUT)
+}
+
 #[cfg(test)]
 mod tests;

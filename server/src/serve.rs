@@ -13,6 +13,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use varve_raftnode::work_before_sleep;
 
 use crate::api::{Api, CoreProbe};
 use crate::cluster::{corruption, versions};
@@ -41,14 +42,16 @@ const REQUEST_OVERHEAD_BYTES: usize = 512 << 10;
 /// [`StartError`] when it cannot start, or when the member had to stop by itself.
 pub fn run(config: Config) -> Result<(), StartError> {
     let failed = |e| StartError::Other(format!("could not start the runtime: {e}"));
-    let many = Builder::new_multi_thread;
-    let clients = many().enable_all().thread_name("tokio").build();
-    let clients = clients.map_err(failed)?;
+    let mut clients = Builder::new_multi_thread();
+    clients.enable_all().thread_name("tokio");
     // Other members have a thread of their own: clients do not keep them waiting, and a message wakes
     // no second thread that then finds nothing to do.
-    let mut one = many();
-    let peers = one.worker_threads(1).enable_all().thread_name("peers");
-    let peers = peers.build().map_err(failed)?;
+    let mut peers = Builder::new_multi_thread();
+    peers.worker_threads(1).enable_all().thread_name("peers");
+    // Both work on what they bring the member, instead of waking another thread for it.
+    let build = |builder: &mut Builder| builder.on_thread_park(work_before_sleep).build();
+    let clients = build(&mut clients).map_err(failed)?;
+    let peers = build(&mut peers).map_err(failed)?;
     let listeners = Listeners::bind(&config, clients.handle(), peers.handle())?;
     let metrics = Arc::new(Metrics::new(&config));
     let running = start(config, metrics, peers.handle())?;

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use parking_lot::MutexGuard;
 
-use super::{BACKPRESSURE_FACTOR, CommitStats, Frozen, Layer, Published, Shared, Writer};
+use super::{BACKPRESSURE_FACTOR, CommitStats, Frozen, Layer, Published, Queue, Shared, Writer};
 use crate::{Batch, Error, ErrorKind, Result};
 
 pub(super) fn spawn(shared: Arc<Shared>) -> Result<JoinHandle<()>> {
@@ -122,17 +122,24 @@ impl Shared {
         }
     }
 
+    /// Whether less than the backpressure limit is frozen.
+    pub(super) fn has_room(&self) -> bool {
+        !self.is_full(&self.queue.lock())
+    }
+
+    fn is_full(&self, queue: &Queue) -> bool {
+        let options = &self.options;
+        let ops: usize = queue.frozen.iter().map(|f| f.ops).sum();
+        let bytes: usize = queue.frozen.iter().map(|f| f.bytes).sum();
+        ops > options.batch_limit.saturating_mul(BACKPRESSURE_FACTOR)
+            || bytes > options.batch_bytes.saturating_mul(BACKPRESSURE_FACTOR)
+    }
+
     /// Waits until less than the backpressure limit is frozen.
     pub(super) fn wait_for_room(&self) {
-        let options = &self.options;
         let mut queue = self.queue.lock();
-        while queue.failure.is_none() && !queue.stop && {
-            let ops: usize = queue.frozen.iter().map(|f| f.ops).sum();
-            let bytes: usize = queue.frozen.iter().map(|f| f.bytes).sum();
-            ops > options.batch_limit.saturating_mul(BACKPRESSURE_FACTOR)
-                || bytes > options.batch_bytes.saturating_mul(BACKPRESSURE_FACTOR)
-        } {
-            if options.manual {
+        while queue.failure.is_none() && !queue.stop && self.is_full(&queue) {
+            if self.options.manual {
                 // There is no thread to wait for; its error is kept in the queue.
                 drop(MutexGuard::unlocked(&mut queue, || self.commit_frozen()));
             } else {

@@ -241,6 +241,21 @@ fn a_manual_writer_under_backpressure_commits_itself() {
     );
 }
 
+/// What fills it is committed by whoever comes next, and not before.
+#[test]
+fn a_backend_without_room_makes_the_next_writer_wait() {
+    let (_engine, backend) = manual(1);
+    let mut puts = 0..1000;
+    while backend.has_room() {
+        assert_eq!(backend.commit_stats().commits, 0);
+        put(&backend, puts.next().expect("there is a limit"));
+    }
+    assert_eq!(backend.commit_stats().commits, 0);
+    put(&backend, 0);
+    assert_eq!(backend.commit_stats().commits, 1);
+    assert!(backend.has_room());
+}
+
 #[test]
 fn the_interval_commits_what_nobody_forces() {
     let engine = Arc::new(MemoryEngine::new());

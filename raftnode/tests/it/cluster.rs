@@ -2,14 +2,16 @@
 //!
 //! `ledger`: the state machine. `net`: the network. `world`: members, time, and what must always hold.
 //! `elections`, `gathering`, `reads`, `snapshots`, `members`: scripts. `chaos`: seeds.
-//! `threads`: the same with threads.
+//! `threads`: the same with threads. `hanging`, `turns`: what only members with threads have.
 mod chaos;
 mod elections;
 mod gathering;
+mod hanging;
 mod ledger;
 mod members;
 mod net;
 mod reads;
 mod snapshots;
 mod threads;
+mod turns;
 mod world;

@@ -14,6 +14,7 @@ use super::snapshot::Database;
 use crate::cluster::MemberLinks;
 use crate::compat;
 use crate::config::{CompatVersion, LeaseCheckpoints};
+use crate::core::is_put;
 use crate::events::AppliedObserver;
 use crate::seeded::Seeded;
 use crate::waiters::Waiters;
@@ -152,6 +153,11 @@ impl StateMachine for Applier {
             self.applied = self.applied.max(entry.index);
         }
         Ok(())
+    }
+
+    fn is_quick(&self, entries: &[Entry]) -> bool {
+        let is_put = |entry: &Entry| is_put(entry.data.as_deref().unwrap_or_default());
+        entries.iter().all(is_put) && self.parts.store.backend().has_room()
     }
 
     fn durable_index(&self) -> u64 {

@@ -24,3 +24,27 @@ fn the_header_precedes_requests_with_higher_numbers() {
     assert_eq!(request.cluster_version_set.as_ref().unwrap().ver, "x");
     assert_eq!(request.encode_to_vec(), data);
 }
+
+#[test]
+fn a_put_is_told_by_its_first_byte() {
+    assert!(is_put(&encode_request(RequestKind::Put, 1, b"")));
+    let others = [
+        RequestKind::DeleteRange,
+        RequestKind::Txn,
+        RequestKind::Compaction,
+        RequestKind::LeaseRevoke,
+        RequestKind::ClusterVersionSet,
+        RequestKind::ClusterMemberAttrSet,
+    ];
+    for other in others {
+        assert!(!is_put(&encode_request(other, 1, b"")), "{other:?}");
+    }
+    assert!(!is_put(b""), "a new leader's entry is empty");
+    // What etcd proposes.
+    let put = InternalRaftRequest {
+        put: Some(PutRequest::default()),
+        header: Some(varve_proto::etcdserverpb::RequestHeader::default()),
+        ..InternalRaftRequest::default()
+    };
+    assert!(is_put(&put.encode_to_vec()));
+}

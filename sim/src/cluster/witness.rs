@@ -31,6 +31,10 @@ impl StateMachine for Witness {
         Ok(())
     }
 
+    fn is_quick(&self, entries: &[Entry]) -> bool {
+        self.inner.is_quick(entries)
+    }
+
     fn durable_index(&self) -> u64 {
         self.inner.durable_index()
     }

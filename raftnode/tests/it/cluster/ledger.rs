@@ -152,6 +152,11 @@ impl StateMachine for Ledger {
         Ok(())
     }
 
+    /// Some are, so that both ways are taken.
+    fn is_quick(&self, entries: &[Entry]) -> bool {
+        entries.iter().all(|entry| entry.index % 3 != 0)
+    }
+
     fn durable_index(&self) -> u64 {
         self.durable_index
     }

@@ -2,7 +2,7 @@
 //!
 //! The scripts and seeds run the same code in one thread; this shows that the threads do it, too. Members
 //! wait for what they expect; no outcome depends on how fast they are.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,15 +21,17 @@ use varve_wal::WalOptions;
 
 use super::ledger::{Ledger, Shared};
 
-const SOON: Duration = Duration::from_mins(1);
+pub(super) const SOON: Duration = Duration::from_mins(1);
 const WAL: &str = "/member/wal";
 const SNAP: &str = "/member/snap";
 
 #[derive(Default)]
-struct Switchboard {
-    nodes: RwLock<BTreeMap<u64, (Node, DynFs)>>,
+pub(super) struct Switchboard {
+    pub(super) nodes: RwLock<BTreeMap<u64, (Node, DynFs)>>,
     /// Members that nobody reaches.
     away: Mutex<Vec<u64>>,
+    /// Names of the threads that sent something: they took a turn.
+    pub(super) senders: Mutex<BTreeSet<String>>,
 }
 
 struct Line {
@@ -49,6 +51,9 @@ impl Line {
 
 impl Transport for Line {
     fn send(&self, messages: Vec<Message>) {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or_default().to_owned();
+        self.board.senders.lock().insert(name);
         for message in messages {
             if let Some((node, _)) = self.reach(message.to) {
                 let _full = node.receive(message);
@@ -84,7 +89,7 @@ impl Observer for Deaf {
     }
 }
 
-fn start(board: &Arc<Switchboard>, id: u64, fs: &DynFs, first: bool) -> Shared {
+pub(super) fn start(board: &Arc<Switchboard>, id: u64, fs: &DynFs, first: bool) -> Shared {
     let (wal, snap) = (Path::new(WAL), Path::new(SNAP));
     durable::create_dir_all(fs.as_ref(), snap, 0o700).unwrap();
     let members: Vec<_> = (1..=3)
@@ -142,12 +147,19 @@ fn start(board: &Arc<Switchboard>, id: u64, fs: &DynFs, first: bool) -> Shared {
     content
 }
 
-fn node(board: &Switchboard, id: u64) -> Node {
+pub(super) fn node(board: &Switchboard, id: u64) -> Node {
     board.nodes.read()[&id].0.clone()
 }
 
+pub(super) fn stop(board: &Switchboard) {
+    let ids: Vec<u64> = board.nodes.read().keys().copied().collect();
+    for id in ids {
+        node(board, id).stop();
+    }
+}
+
 /// An index that covers everything acknowledged; asked again where the leader changes.
-fn read(board: &Switchboard, id: u64) -> u64 {
+pub(super) fn read(board: &Switchboard, id: u64) -> u64 {
     loop {
         let (done, answer) = channel();
         let done = Box::new(move |index| {
@@ -257,8 +269,5 @@ fn threads_replicate_catch_up_by_snapshot_and_change_members() {
         .collect();
     assert_eq!(learners, [9]);
 
-    let ids: Vec<u64> = board.nodes.read().keys().copied().collect();
-    for id in ids {
-        node(&board, id).stop();
-    }
+    stop(&board);
 }
