@@ -39,10 +39,10 @@ pub use event::Done;
 pub use log_store::LogStore;
 pub use node::{Node, NodeConfig};
 pub use peer::{
-    AppendDecoder, AppendEncoder, DeadlineIo, DecodeError, Frame, HistogramFigures, MemberFigures,
-    MessageDecoder, Output, PeerBody, PeerClient, PeerConfig, PeerError, PeerFigures, PeerHost,
-    PeerTimings, PeerTls, PeerUrl, Peers, ReceiveError, Scheme, ServerTls, TlsError, TlsFiles,
-    encode_message,
+    AppendDecoder, AppendEncoder, DeadlineIo, DecodeError, DirectIo, DirectSocket, Frame,
+    HistogramFigures, MemberFigures, MessageDecoder, Output, PeerBody, PeerClient, PeerConfig,
+    PeerError, PeerFigures, PeerHost, PeerTimings, PeerTls, PeerUrl, Peers, ReceiveError, Scheme,
+    ServerTls, TlsError, TlsFiles, encode_message,
 };
 pub use progress::{ClusterProgress, MemberProgress};
 pub use request_id::RequestIds;

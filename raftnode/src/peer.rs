@@ -30,6 +30,7 @@ mod codec;
 mod config;
 mod deadline;
 mod dial;
+mod direct;
 mod error;
 mod handler;
 mod headers;
@@ -54,6 +55,7 @@ pub use codec::{
 };
 pub use config::{PeerConfig, PeerTimings};
 pub use deadline::DeadlineIo;
+pub use direct::{DirectIo, DirectSocket};
 pub use error::PeerError;
 pub use handler::PeerBody;
 pub use host::{PeerHost, ReceiveError};

@@ -2,8 +2,8 @@
 //!
 //! A thread that hands something over and would then sleep does the work itself if nobody is at it, and
 //! saves two thread switches. The WAL thread does so after each write. The threads of a tokio runtime do so
-//! before they sleep ([`work_before_sleep`]): by then everything that arrived together is in the mailbox, and is
-//! one batch. The raft thread has the ticks, and what else nobody does.
+//! before they sleep ([`work_before_sleep`]): by then everything that arrived together is in the mailbox,
+//! and is one batch. The raft thread has the ticks, and what else nobody does.
 //!
 //! # Invariants
 //! 1. One thread at a time works on the role, and what it takes it takes under the lock: events are handled
@@ -121,8 +121,9 @@ thread_local! {
 
 /// Works for the members that this thread has brought requests and messages. To be called by a thread
 /// whenever it is about to sleep (tokio: `on_thread_park` of a runtime's builder); its first call promises
-/// that it will be. From then on what it brings waits for the next call, which costs fewer thread switches than
-/// waking the raft thread. For threads that sleep soon again: what one brings waits for all that it does before.
+/// that it will be. From then on what it brings waits for the next call, which costs fewer thread switches
+/// than waking the raft thread. For threads that sleep soon again: what one brings waits for all that it
+/// does before.
 pub fn work_before_sleep() {
     loop {
         let work = BEFORE_SLEEP.with_borrow_mut(|list| match list {

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use varve_raftnode::Peers;
+use varve_raftnode::{DirectSocket, Peers};
 
 pub(crate) use listener::PeerListener;
 
@@ -51,9 +51,12 @@ fn not_here(ctx: &RequestCtx) -> Status {
 }
 
 /// The peer URL's handler.
+#[derive(Clone)]
 pub(crate) struct PeerHttp {
     core: Arc<Core>,
     peers: Peers,
+    /// The way past HTTP to the connection.
+    socket: Option<DirectSocket>,
 }
 
 impl std::fmt::Debug for PeerHttp {
@@ -66,7 +69,19 @@ impl std::fmt::Debug for PeerHttp {
 
 impl PeerHttp {
     pub(crate) fn new(core: Arc<Core>, peers: Peers) -> Self {
-        Self { core, peers }
+        Self {
+            core,
+            peers,
+            socket: None,
+        }
+    }
+
+    /// The handler of one connection.
+    fn over(&self, socket: DirectSocket) -> Self {
+        Self {
+            socket: Some(socket),
+            ..self.clone()
+        }
     }
 
     async fn respond(&self, request: Request<Incoming>) -> Response<HttpBody> {
@@ -148,11 +163,14 @@ async fn read_body(body: Incoming) -> Result<Bytes, Response<HttpBody>> {
 impl HttpHandler for PeerHttp {
     fn handle(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         peer: Peer,
     ) -> Pin<Box<dyn Future<Output = Response<HttpBody>> + Send + '_>> {
         let path = request.uri().path();
         if path == "/raft" || path.starts_with("/raft/") {
+            if let Some(socket) = &self.socket {
+                request.extensions_mut().insert(socket.clone());
+            }
             let remote = peer.address.map(|address| address.ip());
             return Box::pin(self.peers.handle(request, remote));
         }

@@ -276,12 +276,10 @@ fn accept_peers(
     tasks: &mut Tasks,
 ) {
     let handler = PeerHttp::new(Arc::clone(core), running.peers.clone());
-    let endpoint = Endpoint::new(Arc::new(NoServices), Arc::new(handler), options(core));
     for listener in listeners {
         let stop = tasks.stop_peers.subscribe();
-        tasks
-            .peers
-            .spawn_on(listener.serve(Arc::clone(&endpoint), stop), runtime);
+        let serving = listener.serve(handler.clone(), options(core), stop);
+        tasks.peers.spawn_on(serving, runtime);
     }
 }
 

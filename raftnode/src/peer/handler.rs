@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Empty, Full};
@@ -14,6 +14,7 @@ use varve_proto::prost::Message as _;
 use varve_proto::raftpb::Message;
 
 use super::codec::MAX_MESSAGE_BYTES;
+use super::direct::DirectSocket;
 use super::headers::{PEER_URLS, RAFT_TO, peer_urls, sender, text};
 use super::host::ReceiveError;
 use super::metrics::count;
@@ -45,7 +46,8 @@ impl Peers {
     /// The answer to a stream's request ends when the member goes or [`stop`](Self::stop) is called: the
     /// server must limit neither how long it takes nor how long the connection's reads wait meanwhile.
     /// Writes should have a deadline ([`DeadlineIo`](super::DeadlineIo)), so that a stream whose receiver
-    /// hangs is given up. Bodies are read with a limit on the wait for each piece.
+    /// hangs is given up. Bodies are read with a limit on the wait for each piece. A server that gives the
+    /// request its connection's [`DirectSocket`] as an extension has short messages written past it.
     pub async fn handle<B>(&self, request: Request<B>, remote: Option<IpAddr>) -> Response<PeerBody>
     where
         B: Body<Data = Bytes> + Unpin,
@@ -283,7 +285,10 @@ impl Peers {
             );
             return Err((StatusCode::PRECONDITION_FAILED, "to field mismatch"));
         }
-        Ok(Response::new(writer.attach().boxed_unsync()))
+        // Only this version has bodies in chunks.
+        let socket = request.extensions().get::<DirectSocket>();
+        let socket = socket.filter(|_| request.version() == Version::HTTP_11);
+        Ok(Response::new(writer.attach(socket.cloned()).boxed_unsync()))
     }
 
     /// Whoever posts something can be answered, even if we do not know it yet.

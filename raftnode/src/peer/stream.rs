@@ -2,6 +2,7 @@
 //!
 //! The receiver dials ([`reader`]), the sender writes ([`writer`], driven by whoever serves the request).
 mod reader;
+mod tap;
 mod writer;
 
 pub(crate) use reader::StreamReader;
@@ -42,7 +43,7 @@ impl fmt::Display for StreamKind {
 }
 
 /// The encoder of one connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Encoder {
     Append(AppendEncoder),
     Message,

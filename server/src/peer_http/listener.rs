@@ -10,10 +10,10 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use varve_raftnode::{DeadlineIo, ServerTls};
+use varve_raftnode::{DeadlineIo, DirectIo, ServerTls};
 
-use super::NoServices;
-use crate::rpc::{Endpoint, Peer};
+use super::{NoServices, PeerHttp};
+use crate::rpc::{ConnOptions, Endpoint, Peer};
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -38,7 +38,8 @@ impl PeerListener {
     /// Accepts until `stop` becomes true.
     pub(crate) async fn serve(
         self,
-        endpoint: Arc<Endpoint<NoServices>>,
+        handler: PeerHttp,
+        options: ConnOptions,
         stop: watch::Receiver<bool>,
     ) {
         let mut connections = JoinSet::new();
@@ -56,12 +57,10 @@ impl PeerListener {
                             address,
                             tls: self.tls.clone(),
                             write_timeout: self.write_timeout,
+                            handler: handler.clone(),
+                            options: options.clone(),
                         };
-                        connections.spawn(connection.serve(
-                            stream,
-                            Arc::clone(&endpoint),
-                            stop.clone(),
-                        ));
+                        connections.spawn(connection.serve(stream, stop.clone()));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept connections of members, trying again");
@@ -81,15 +80,12 @@ struct Connection {
     address: SocketAddr,
     tls: Option<ServerTls>,
     write_timeout: Duration,
+    handler: PeerHttp,
+    options: ConnOptions,
 }
 
 impl Connection {
-    async fn serve(
-        self,
-        stream: TcpStream,
-        endpoint: Arc<Endpoint<NoServices>>,
-        stop: watch::Receiver<bool>,
-    ) {
+    async fn serve(self, stream: TcpStream, stop: watch::Receiver<bool>) {
         let options = SockRef::from(&stream);
         let keepalive = TcpKeepalive::new().with_time(TCP_KEEPALIVE);
         let set = options
@@ -103,15 +99,23 @@ impl Connection {
             address: Some(self.address),
             common_name: None,
         };
+        let limit = Some(self.write_timeout);
+        let endpoint = |handler: PeerHttp| {
+            Endpoint::new(Arc::new(NoServices), Arc::new(handler), self.options)
+        };
         let Some(tls) = self.tls else {
-            let io = DeadlineIo::new(stream, None, Some(self.write_timeout));
+            let stream = DirectIo::new(stream);
+            let endpoint = endpoint(self.handler.over(stream.socket()));
+            let io = DeadlineIo::new(stream, None, limit);
             return endpoint.serve_connection(io, peer, stop).await;
         };
         let accepting = tls.accept(stream, Some(self.address.ip()));
         let rejected = match tokio::time::timeout(HANDSHAKE, accepting).await {
             Ok(Ok(stream)) => {
-                let io = DeadlineIo::new(stream, None, Some(self.write_timeout));
-                return endpoint.serve_connection(io, peer, stop).await;
+                let io = DeadlineIo::new(stream, None, limit);
+                return endpoint(self.handler)
+                    .serve_connection(io, peer, stop)
+                    .await;
             }
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no handshake within {HANDSHAKE:?}"),

@@ -54,7 +54,7 @@ impl Position {
 }
 
 /// Encodes the appends of one connection (etcd: msgappv2).
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct AppendEncoder {
     at: Position,
 }

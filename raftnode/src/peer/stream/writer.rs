@@ -1,7 +1,8 @@
 //! The sender's end of a stream: a queue, and the response body that empties it.
 //!
 //! [`StreamWriter::send`] is called by whichever thread sends; the body is polled by the server's
-//! connection task, whenever the socket takes more.
+//! connection task, whenever the socket takes more. A short message that finds nothing before it goes to the
+//! socket without them ([`tap`](super::tap)).
 //!
 //! # Failure model
 //! A receiver that takes nothing fills the socket, then the queue; messages beyond that are dropped and
@@ -19,9 +20,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior};
 use varve_proto::raftpb::Message;
 
-use super::{Encoder, StreamKind};
+use super::StreamKind;
+use super::tap::{DIRECT_BYTES, Tap};
 use crate::peer::Hex;
 use crate::peer::codec::Output;
+use crate::peer::direct::DirectSocket;
 use crate::peer::metrics::{MemberCounters, count};
 use crate::peer::peers::Link;
 use crate::peer::status::PeerStatus;
@@ -38,7 +41,7 @@ const GATHER_BYTES: usize = 64 << 10;
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sent {
-    /// It waits to be written.
+    /// It is written, or waits to be.
     Queued,
     /// Too much waits already; it was dropped.
     Full,
@@ -64,6 +67,7 @@ struct Attachment {
 #[derive(Debug)]
 struct Attached {
     queue: mpsc::Sender<Message>,
+    tap: Arc<Tap>,
     bytes: Arc<AtomicUsize>,
     /// Dropped with this, it ends the body.
     _open: oneshot::Sender<()>,
@@ -88,16 +92,24 @@ impl StreamWriter {
             return Sent::Queued;
         };
         let size = data_len(&taken);
+        if size <= DIRECT_BYTES
+            && let Some(len) = attached.tap.write(&taken)
+        {
+            count(&self.counters().sent_bytes, len);
+            return Sent::Queued;
+        }
         let waiting = attached.bytes.load(Ordering::Relaxed);
         if waiting > 0 && waiting + size > QUEUE_BYTES {
             return Sent::Full;
         }
         // Before it is in the queue, where the reader takes it off again.
         attached.bytes.fetch_add(size, Ordering::Relaxed);
+        attached.tap.queues();
         match attached.queue.try_send(taken) {
             Ok(()) => Sent::Queued,
             Err(mpsc::error::TrySendError::Full(_)) => {
                 attached.bytes.fetch_sub(size, Ordering::Relaxed);
+                attached.tap.unqueues();
                 Sent::Full
             }
             Err(mpsc::error::TrySendError::Closed(back)) => {
@@ -108,8 +120,10 @@ impl StreamWriter {
         }
     }
 
-    /// A receiver has come: gives the body of its answer. The one before it is sent away.
-    pub(crate) fn attach(self: &Arc<Self>) -> StreamBody {
+    /// A receiver has come: gives the body of its answer, which is sent in chunks if there is a way to the
+    /// socket. The one before it is sent away.
+    pub(crate) fn attach(self: &Arc<Self>, socket: Option<DirectSocket>) -> StreamBody {
+        let tap = Arc::new(Tap::new(self.kind, socket));
         let (queue, messages) = mpsc::channel(QUEUE_MESSAGES);
         let (open, closed) = oneshot::channel();
         let bytes = Arc::new(AtomicUsize::new(0));
@@ -118,6 +132,7 @@ impl StreamWriter {
             attachment.generation += 1;
             let before = attachment.current.replace(Attached {
                 queue,
+                tap: Arc::clone(&tap),
                 bytes: Arc::clone(&bytes),
                 _open: open,
             });
@@ -143,7 +158,7 @@ impl StreamWriter {
             closed,
             bytes,
             heartbeat,
-            encoder: Encoder::new(self.kind),
+            tap,
             out: Output::default(),
             ended: false,
         }
@@ -192,7 +207,7 @@ pub(crate) struct StreamBody {
     closed: oneshot::Receiver<()>,
     bytes: Arc<AtomicUsize>,
     heartbeat: Interval,
-    encoder: Encoder,
+    tap: Arc<Tap>,
     out: Output,
     ended: bool,
 }
@@ -200,20 +215,25 @@ pub(crate) struct StreamBody {
 impl StreamBody {
     /// Encodes what waits, up to a piece's worth; false when the stream is over.
     fn gather(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut tap = self.tap.lock();
         while self.out.len() < GATHER_BYTES {
             match self.messages.poll_recv(cx) {
                 Poll::Ready(Some(message)) => {
                     self.bytes.fetch_sub(data_len(&message), Ordering::Relaxed);
-                    self.encoder.encode(&message, &mut self.out);
+                    tap.encoder.encode(&message, &mut self.out);
+                    self.tap.unqueues();
                 }
                 Poll::Ready(None) => return false,
                 Poll::Pending => break,
             }
         }
         if self.heartbeat.poll_tick(cx).is_ready() {
-            self.encoder.encode_heartbeat(&mut self.out);
+            tap.encoder.encode_heartbeat(&mut self.out);
             // The tick that came registered nothing to wake us for the next.
             while self.heartbeat.poll_tick(cx).is_ready() {}
+        }
+        if self.out.is_empty() {
+            tap.has_nothing(cx.waker());
         }
         true
     }
@@ -237,6 +257,7 @@ impl Body for StreamBody {
         }
         match this.out.pop() {
             Some(piece) => {
+                this.tap.lock().gives();
                 count(&this.writer.counters().sent_bytes, piece.len());
                 Poll::Ready(Some(Ok(Frame::data(piece))))
             }

@@ -83,6 +83,57 @@ async fn every_message_arrives_by_stream_as_it_was_sent_and_in_order() {
     assert!(a.peers.active_since(B).is_some() && a.peers.active_peers() == 1);
 }
 
+/// The one thread of the sender's runtime stands still meanwhile.
+#[test]
+fn a_short_message_leaves_although_its_connection_has_no_thread() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(1).enable_all().build().unwrap()
+    };
+    let (sending, receiving) = (runtime(), runtime());
+    let a = sending.block_on(sending.spawn(Member::start(A))).unwrap();
+    let mut b = receiving
+        .block_on(receiving.spawn(Member::start(B)))
+        .unwrap();
+    a.add(&b);
+    b.add(&a);
+    receiving.block_on(a.has_streams_to(B));
+    for (round, kind) in (0..).zip([MessageType::MsgHeartbeat, MessageType::MsgApp]) {
+        // The first one goes through the connection, which is then done with the head of its answer.
+        let message = |index| match kind {
+            MessageType::MsgApp => append(A, B, index, Bytes::from_static(b"data")),
+            _ => message(kind, A, B),
+        };
+        a.peers.send(vec![message(0)]);
+        assert_eq!(receiving.block_on(b.message()), message(0), "{round}");
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let (stands, standing) = std::sync::mpsc::channel();
+        let stand = sending.spawn(async move {
+            stands.send(()).unwrap();
+            let _released = released.recv();
+        });
+        standing.recv().unwrap();
+        for index in 1..20 {
+            a.peers.send(vec![message(index)]);
+            assert_eq!(receiving.block_on(b.message()), message(index));
+        }
+        // What is long waits for the connection, and what comes behind it waits, too.
+        let long = append(A, B, 20, vec![b'x'; 1 << 20].into());
+        let sent = if kind == MessageType::MsgApp {
+            vec![long, message(21)]
+        } else {
+            Vec::new()
+        };
+        a.peers.send(sent.clone());
+        drop(release);
+        sending.block_on(stand).unwrap();
+        for expected in sent {
+            assert!(receiving.block_on(b.message()) == expected);
+        }
+    }
+    drop((a, b));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_no_stream_is_attached_messages_are_posted() {
     let a = Member::start(A).await;

@@ -20,7 +20,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinHandle, JoinSet};
 use varve_proto::raftpb::{Entry, Message, MessageType};
 use varve_raftnode::{
-    DeadlineIo, PeerConfig, PeerHost, PeerTimings, Peers, ReceiveError, TlsFiles,
+    DeadlineIo, DirectIo, DirectSocket, PeerConfig, PeerHost, PeerTimings, Peers, ReceiveError,
+    TlsFiles,
 };
 use varve_vfs::RealFs;
 
@@ -232,10 +233,14 @@ async fn serve(
         let read = options.read;
         connections.spawn(async move {
             match tls {
-                None => serve_connection(stream, remote, peers, requests, read).await,
+                None => {
+                    let stream = DirectIo::new(stream);
+                    let way = (remote, Some(stream.socket()));
+                    serve_connection(stream, way, peers, requests, read).await;
+                }
                 Some(tls) => {
                     if let Ok(stream) = tls.accept(stream, Some(remote.ip())).await {
-                        serve_connection(stream, remote, peers, requests, read).await;
+                        serve_connection(stream, (remote, None), peers, requests, read).await;
                     }
                 }
             }
@@ -245,7 +250,7 @@ async fn serve(
 
 async fn serve_connection<I>(
     io: I,
-    remote: SocketAddr,
+    (remote, socket): (SocketAddr, Option<DirectSocket>),
     peers: Peers,
     requests: Arc<Mutex<BTreeMap<String, usize>>>,
     read: Duration,
@@ -253,8 +258,11 @@ async fn serve_connection<I>(
     I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let io = DeadlineIo::new(io, None, Some(read));
-    let service = service_fn(|request: Request<Incoming>| {
+    let service = service_fn(|mut request: Request<Incoming>| {
         let (peers, requests) = (peers.clone(), Arc::clone(&requests));
+        if let Some(socket) = &socket {
+            request.extensions_mut().insert(socket.clone());
+        }
         async move {
             let path = format!("{} {}", request.method(), request.uri().path());
             let response = peers.handle(request, Some(remote.ip())).await;
