@@ -65,6 +65,11 @@ impl StallWatch {
         self.next = tick + self.every;
         Some(waited)
     }
+
+    /// Nobody could be handed over to: the next tick is time to act, too.
+    pub(super) fn try_again(&mut self, tick: u64) {
+        self.next = tick + 1;
+    }
 }
 
 #[cfg(test)]

@@ -84,7 +84,13 @@ impl Driver {
             return;
         };
         let successor = if self.leads() {
-            best_successor(&self.raw)
+            let successor = best_successor(&self.raw);
+            if successor.is_none() {
+                // Whom it has heard from is forgotten once an election timeout, when it counts its quorum.
+                // Waiting for another timeout would meet the same moment, again and again.
+                return self.stall.try_again(self.ticks);
+            }
+            successor
         } else {
             None
         };

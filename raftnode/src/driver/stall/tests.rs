@@ -10,6 +10,16 @@ fn an_append_that_takes_longer_than_the_limit_is_told_once_a_timeout() {
 }
 
 #[test]
+fn what_could_not_be_done_is_tried_at_the_next_tick() {
+    let mut watch = StallWatch::new(2, 10);
+    watch.handed(5, 1);
+    assert_eq!(watch.stalled(26), Some(21));
+    watch.try_again(26);
+    assert_eq!(watch.stalled(27), Some(22));
+    assert_eq!(watch.stalled(28), None);
+}
+
+#[test]
 fn only_the_oldest_append_under_way_counts() {
     let mut watch = StallWatch::new(1, 10);
     watch.handed(1, 2);

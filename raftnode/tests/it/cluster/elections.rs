@@ -268,6 +268,30 @@ fn a_leader_whose_disk_hangs_hands_over() {
     assert_eq!(world.leader(), Some(new));
 }
 
+/// A leader forgets once an election timeout whom it has heard from: in each phase of that the hand-over
+/// must find somebody.
+#[test]
+fn a_leader_whose_disk_hangs_hands_over_whenever_that_begins() {
+    for phase in 0..=ELECTION_TICKS {
+        let mut world = world(3);
+        let old = world.elect();
+        for _ in 0..phase {
+            world.round();
+        }
+        world.propose(old);
+        for _ in 0..3 * ELECTION_TICKS {
+            world.round_without(&[(old, Role::Wal)]);
+        }
+        assert_ne!(
+            world.leader(),
+            Some(old),
+            "{phase} ticks after its election"
+        );
+        world.round();
+        world.agree();
+    }
+}
+
 #[test]
 fn without_the_stall_watch_a_leader_stays_while_its_disk_hangs() {
     let mut world = World::new(
