@@ -115,8 +115,10 @@ pub enum Action {
     Mend,
     /// A member stands still.
     Pause { at: Who, time: u64 },
-    /// A member's log writes take so much longer from now on.
+    /// What a member writes takes so many times as long from now on.
     SlowDisk { at: Who, times: u64 },
+    /// A member's disk takes nothing for some time, while the member goes on.
+    StallDisk { at: Who, time: u64 },
     /// The leader agrees with the others on a version.
     Version { at: Who },
 }
@@ -169,6 +171,7 @@ impl fmt::Display for Action {
             Action::Mend => f.write_str("the network is mended"),
             Action::Pause { at, time } => write!(f, "{at} stands still for {time}"),
             Action::SlowDisk { at, times } => write!(f, "{at} writes {times} times as slowly"),
+            Action::StallDisk { at, time } => write!(f, "{at} can write nothing for {time}"),
             Action::Version { at } => write!(f, "{at} sets the cluster version"),
         }
     }

@@ -72,8 +72,10 @@ pub(super) struct Slot {
     /// The disk has little space left.
     pub(super) full: bool,
     pub(super) paused_until: u64,
-    /// Log writes take so many times as long.
+    /// What is written takes so many times as long.
     pub(super) slowness: u64,
+    /// Nothing is written until then.
+    pub(super) disk_stalls_until: u64,
     /// Delays drawn so far.
     pub(super) delays: u64,
 }
@@ -90,6 +92,7 @@ impl Slot {
             full: false,
             paused_until: 0,
             slowness: 1,
+            disk_stalls_until: 0,
             delays: 0,
         }
     }

@@ -140,9 +140,13 @@ impl<'a> World<'a> {
 
     /// True: the schedule is over, and all is well.
     fn happen(&mut self, event: Event) -> Result<bool, Violation> {
-        // Who stands still does what happened meanwhile later, in the same order.
+        // Who stands still does what happened meanwhile later, in the same order; so does a disk.
         if let Some(id) = event.member() {
-            let until = self.slots[at(id)].paused_until;
+            let slot = &self.slots[at(id)];
+            let mut until = slot.paused_until;
+            if event.writes() {
+                until = until.max(slot.disk_stalls_until);
+            }
             if until > self.queue.now() {
                 self.queue.at(until, event);
                 return Ok(false);
@@ -169,7 +173,7 @@ impl<'a> World<'a> {
                     && let Some(running) = &self.slots[at(id)].running
                 {
                     running.member.commit();
-                    let interval = self.plan.settings.commit_interval;
+                    let interval = self.plan.settings.commit_interval + self.lateness(id);
                     self.queue.after(interval, Event::Commit(id, start));
                     self.settle(id)?;
                 }
@@ -273,11 +277,16 @@ impl<'a> World<'a> {
         };
         let roll = draw(self.plan.seed, DELAYS + id, slot.delays);
         let delay = low + roll % (high - low + 1);
-        if role == Role::Wal {
-            delay * slot.slowness
-        } else {
-            delay
+        match role {
+            Role::Wal => delay * slot.slowness,
+            Role::Snapshot => delay + self.lateness(id),
+            _ => delay,
         }
+    }
+
+    /// By how much longer than otherwise a slow disk lets a file wait.
+    fn lateness(&self, id: u64) -> u64 {
+        self.plan.settings.disk_delay.1 * (self.slots[at(id)].slowness - 1)
     }
 
     /// Terms and indexes do not go back, and nobody ends without a reason.
@@ -356,6 +365,14 @@ impl Event {
             | Event::End
             | Event::Look(_) => None,
         }
+    }
+
+    /// Whether it is a disk's work.
+    fn writes(&self) -> bool {
+        matches!(
+            self,
+            Event::Work(_, _, Role::Wal | Role::Snapshot) | Event::Commit(_, _)
+        )
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use varve_sim::cluster::{Plan, Seeded, Stats, run_seed};
+use varve_sim::cluster::{Action, Op, Plan, Seeded, Stats, TICK, Timed, Who, run_seed};
 use varve_sim::run;
 
 /// Schedules of one run of the tests.
@@ -71,6 +71,40 @@ fn a_seed_of_whole_members_repeats_its_run_exactly() {
         assert_eq!(first.hash, second.hash, "seed {seed}");
         assert_eq!(first.stats, second.stats, "seed {seed}");
         assert!(!second.lines.is_empty());
+    }
+}
+
+fn timed(time: u64, action: Action) -> Timed {
+    Timed { time, action }
+}
+
+/// A leader that can write nothing goes on to speak; that it hands over is seen by another election.
+#[test]
+fn a_leader_whose_disk_stands_still_hands_over() {
+    for seed in 0..40 {
+        let mut plan = Plan::draw(seed);
+        plan.end = 100 * TICK;
+        plan.settings.weather.loss = 0;
+        plan.settings.weather.stray = 0;
+        let elections = |plan: &Plan| {
+            let outcome = run(plan, Seeded::default(), 0);
+            assert!(outcome.violation.is_none(), "{:?}", outcome.violation);
+            outcome.stats.elections
+        };
+        plan.actions.clear();
+        let calm = elections(&plan);
+        // Three election timeouts are borne.
+        let borne = 3 * plan.settings.numbers.election_ticks;
+        for (time, more) in [(borne - 2, false), (borne + 20, true)] {
+            let (at, time) = (Who::Leader(1), time * TICK);
+            let put = Op::Put { key: 0 };
+            plan.actions = vec![
+                timed(40 * TICK, Action::StallDisk { at, time }),
+                timed(41 * TICK, Action::Client { at, op: put }),
+            ];
+            let stalled = elections(&plan);
+            assert_eq!(stalled > calm, more, "seed {seed}, {time} ms");
+        }
     }
 }
 

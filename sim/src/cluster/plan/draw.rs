@@ -270,17 +270,15 @@ fn draw_action(
             push(time, Action::Pause { at, time: time_out });
         }
         7 => {
-            push(
-                time,
-                Action::SlowDisk {
-                    at,
-                    times: rng.pick(&[10, 50]),
-                },
-            );
-            push(
-                time + TICK * rng.between(5, 40),
-                Action::SlowDisk { at, times: 1 },
-            );
+            let times = rng.pick(&[Some(10), Some(50), None]);
+            let long = TICK * rng.between(5, 40);
+            match times {
+                Some(times) => {
+                    push(time, Action::SlowDisk { at, times });
+                    push(time + long, Action::SlowDisk { at, times: 1 });
+                }
+                None => push(time, Action::StallDisk { at, time: long }),
+            }
         }
         8 => {
             let to = slot(rng, settings);

@@ -136,6 +136,11 @@ impl World<'_> {
                 self.slots[at(id)].slowness = times;
                 Ok(())
             }
+            Action::StallDisk { at: who, time } => {
+                let id = self.resolve(who);
+                self.slots[at(id)].disk_stalls_until = now + time;
+                Ok(())
+            }
             Action::Version { at } => self.call(
                 self.resolve(at),
                 Asked::Other,

@@ -38,6 +38,7 @@ impl World<'_> {
             slot.armed = None;
             slot.paused_until = 0;
             slot.slowness = 1;
+            slot.disk_stalls_until = 0;
             self.start(id)?;
         }
         self.queue.after(TICK, Event::Look(0));
