@@ -6,6 +6,7 @@
 //! `--nocapture` each says what its history was made of.
 
 mod bootstrap;
+mod catch_up;
 mod changes;
 mod disturbed;
 mod failover;
@@ -18,7 +19,9 @@ mod processes;
 mod proxy;
 mod refusals;
 mod replicated;
+mod slow_disk;
 mod snapshots;
+mod throttle;
 mod tls;
 mod traffic;
 

@@ -268,29 +268,33 @@ impl Server {
 
     /// GET of a path of the client listener: the body of an answer with status 200.
     pub(crate) fn get(&self, path: &str) -> Option<String> {
-        let (head, body) = self.ask(path)?;
-        head.starts_with("HTTP/1.1 200").then_some(body)
-    }
-
-    /// Head and body of the answer to a GET.
-    fn ask(&self, path: &str) -> Option<(String, String)> {
-        let address = SocketAddr::from((self.address, CLIENT_PORT));
-        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-        let request =
-            format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        Some((head.to_owned(), body.to_owned()))
+        get(self.address, path)
     }
 
     /// Whether it serves. One that serves and has an alarm says that it is not healthy.
     fn is_healthy(&self) -> bool {
-        self.ask("/health")
+        ask(self.address, "/health")
             .is_some_and(|(_, body)| body.contains(r#""health":"true""#) || body.contains("ALARM"))
     }
+}
+
+/// GET of a path of the client listener at an address: the body of an answer with status 200.
+pub(crate) fn get(address: Ipv4Addr, path: &str) -> Option<String> {
+    let (head, body) = ask(address, path)?;
+    head.starts_with("HTTP/1.1 200").then_some(body)
+}
+
+/// Head and body of the answer to a GET.
+fn ask(address: Ipv4Addr, path: &str) -> Option<(String, String)> {
+    let address = SocketAddr::from((address, CLIENT_PORT));
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.to_owned(), body.to_owned()))
 }
 
 impl Drop for Server {

@@ -54,6 +54,8 @@ pub(crate) struct Seat {
     pub(crate) flags: Vec<String>,
     /// Whether its peer URL is https.
     pub(crate) secure: bool,
+    /// The one processor core it may use (by `taskset`).
+    pub(crate) core: Option<usize>,
     child: Option<Child>,
 }
 
@@ -74,6 +76,16 @@ impl Seat {
     /// Everything its processes have printed.
     pub(crate) fn output(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(self.log()).unwrap_or_default()).into_owned()
+    }
+
+    /// What its listener says of itself, if it answers.
+    pub(crate) fn metrics(&self) -> Option<String> {
+        crate::harness::get(self.address, "/metrics")
+    }
+
+    /// The id of its process, which runs.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
     }
 
     fn pid(&self) -> Option<Pid> {
@@ -169,6 +181,7 @@ impl Group {
             program,
             flags: Vec::new(),
             secure: false,
+            core: None,
             child: None,
         });
         n
@@ -198,7 +211,15 @@ impl Group {
             .append(true)
             .open(seat.log())
             .unwrap();
-        let mut command = Command::new(&seat.program.path);
+        let mut command = match seat.core {
+            Some(core) => {
+                let mut command = Command::new("taskset");
+                command.args(["-c", &core.to_string()]);
+                command.arg(&seat.program.path);
+                command
+            }
+            None => Command::new(&seat.program.path),
+        };
         command
             .args(&seat.program.flags)
             .args(["--name", &seat.name, "--data-dir"])

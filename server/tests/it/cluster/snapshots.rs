@@ -1,12 +1,10 @@
 //! Members that lag too far get the whole state, from and to real etcds too.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use super::changes::add;
 use super::group::{Group, etcd, varve};
-use super::load::{Load, Measure, fill, revision};
-use super::long;
+use super::load::fill;
 use crate::harness::{Program, etcd_351, scratch, skipped};
 
 /// A member is down while the others write past their log, and catches up by snapshot.
@@ -157,77 +155,4 @@ fn a_new_member_of_a_long_lived_cluster_starts_from_a_snapshot() {
     group.seats[new].kill();
     group.restart(new);
     group.equal_hashes();
-}
-
-/// A follower far behind: what it misses is gone from the log, so that it gets a snapshot, while others
-/// write. The long form has it miss 100,000 entries of 1 KB, five times, and shows how fast puts are
-/// before and meanwhile; that is a figure for a quiet machine, not for a test.
-#[test]
-fn a_member_far_behind_catches_up_while_others_write() {
-    let mut group = match Group::new(vec![varve("3.6"), varve("3.6"), varve("3.6")]) {
-        Ok(group) => group,
-        Err(reason) => return skipped("a_member_far_behind_catches_up", &reason),
-    };
-    group.flags = if long() {
-        // A fast machine writes more than the default quota of two gigabytes.
-        vec!["--quota-backend-bytes=32000000000".to_owned()]
-    } else {
-        ["--snapshot-count=1000", "--snapshot-catchup-entries=1000"]
-            .map(str::to_owned)
-            .into()
-    };
-    let (rounds, missed, window) = if long() {
-        (5, 100_000, Duration::from_secs(10))
-    } else {
-        (1, 5_000, Duration::from_secs(1))
-    };
-    group.start_all();
-    // While it is away two members share the machine, afterwards three do again: both are shown.
-    let [mut before, mut during, mut healed] = [(); 3].map(|()| Measure::default());
-    let mut by_snapshot = 0;
-    for round in 0..rounds {
-        let leader = group.leader();
-        let lags = (leader + 1) % 3;
-        group.seats[lags].kill();
-        let url = group.seats[leader].client_url();
-        fill(&url, &format!("fill/{round}/"), missed, 1000);
-        let load = Load::start(32, url, 1000);
-        // What filled the store is not measured.
-        load.measure(after(window / 2));
-        before.add(load.measure(after(window)));
-        group.start(lags, &[lags], "existing");
-        let give_up = Instant::now() + Duration::from_mins(5);
-        during.add(load.measure(|| {
-            assert!(Instant::now() < give_up, "it does not catch up");
-            let of = |seat: usize| revision(&group.seats[seat].client_url());
-            let behind = of(lags).zip(of(leader));
-            behind.is_some_and(|(own, all)| all - own < 1000)
-        }));
-        healed.add(load.measure(after(window)));
-        load.finish();
-        group.equal_hashes();
-        let output = group.seats[lags].output();
-        by_snapshot += u32::from(output.contains("applied snapshot"));
-        std::fs::remove_file(group.seats[lags].log()).unwrap();
-    }
-    eprintln!(
-        "{missed} entries behind, caught up {rounds} times in {:?}, {by_snapshot} by snapshot: {:.0} puts/s before (slowest {:?}), \
-         {:.0} meanwhile (slowest {:?}), {:.0} with all three in step (slowest {:?})",
-        during.took,
-        before.rate(),
-        before.slowest,
-        during.rate(),
-        during.slowest,
-        healed.rate(),
-        healed.slowest,
-    );
-    // The log may have been kept for it: etcd too gives up nothing while a snapshot is on its way.
-    assert!(by_snapshot > 0);
-    group.assert_no_damage();
-}
-
-/// Whether a time is over.
-fn after(window: Duration) -> impl FnMut() -> bool {
-    let end = Instant::now() + window;
-    move || Instant::now() >= end
 }
