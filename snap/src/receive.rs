@@ -21,6 +21,9 @@ const FILE_MODE: u32 = 0o600;
 /// Bytes written at once: Linux spends ten times as much on each page of a write of 256 KiB to new blocks
 /// as on one of 64 KiB (measured on 6.x, large folios).
 const WRITE_BYTES: usize = 64 << 10;
+/// Bytes written between two syncs. One sync of everything at the end hands the disk all that the kernel
+/// has held back, and whoever syncs a log on the same disk meanwhile waits behind it.
+const SYNC_BYTES: u64 = 8 << 20;
 
 /// A database that is arriving. Dropped before [`commit`](Self::commit), it leaves nothing behind.
 #[derive(Debug)]
@@ -31,6 +34,7 @@ pub struct DbReceiver {
     temporary: PathBuf,
     path: PathBuf,
     len_bytes: u64,
+    unsynced_bytes: u64,
 }
 
 impl Snapshotter {
@@ -49,6 +53,7 @@ impl DbReceiver {
             temporary,
             path,
             len_bytes: 0,
+            unsynced_bytes: 0,
         })
     }
 
@@ -59,6 +64,12 @@ impl DbReceiver {
                 file.write_all_at(piece, self.len_bytes)
                     .map_err(Error::io("write", &self.temporary))?;
                 self.len_bytes += piece.len() as u64;
+                self.unsynced_bytes += piece.len() as u64;
+                if self.unsynced_bytes >= SYNC_BYTES {
+                    file.sync_data()
+                        .map_err(Error::io("sync", &self.temporary))?;
+                    self.unsynced_bytes = 0;
+                }
             }
         }
         Ok(())

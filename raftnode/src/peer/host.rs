@@ -14,6 +14,9 @@ pub trait PeerHost: Send + Sync + 'static {
     /// Something for this member was dropped, or could not be sent.
     fn report_unreachable(&self, id: u64);
 
+    /// The index of the last entry that this member applied: while it grows, snapshots leave more slowly.
+    fn applied(&self) -> u64;
+
     /// How sending a snapshot to this member ended. Until then raft sends it nothing else.
     fn report_snapshot(&self, id: u64, sent: bool);
 

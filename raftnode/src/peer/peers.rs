@@ -103,6 +103,11 @@ impl Link {
         }
     }
 
+    /// The last entry that this member applied.
+    pub(crate) fn applied(&self) -> u64 {
+        self.host.get().map_or(0, |host| host.applied())
+    }
+
     pub(crate) fn removed_from_cluster(&self) {
         if let Some(host) = self.host.get() {
             host.removed_from_cluster();

@@ -1,4 +1,5 @@
 //! Snapshots between members: a `MsgSnap` and, behind it, the whole database.
+mod pace;
 mod receive;
 mod send;
 

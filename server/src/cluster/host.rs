@@ -54,6 +54,10 @@ impl PeerHost for MemberHost {
         self.node.report_unreachable(id);
     }
 
+    fn applied(&self) -> u64 {
+        self.node.published().applied().get()
+    }
+
     fn report_snapshot(&self, id: u64, sent: bool) {
         self.node.report_snapshot(id, sent);
     }

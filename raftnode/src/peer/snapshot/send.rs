@@ -1,7 +1,7 @@
 //! Sending a snapshot.
 //!
 //! One task for each: it posts the message and then what a reader gives, which a thread that may block
-//! reads ahead by a few pieces. The outcome is reported in every case, also when the task is aborted.
+//! reads ahead by a few pieces, no faster than [`Pace`] lets it. The outcome is reported in every case, also when the task is aborted.
 use std::io::Read;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use varve_proto::raftpb::Message;
 
 use super::PATH;
+use super::pace::Pace;
 use crate::peer::Hex;
 use crate::peer::client::PeerClient;
 use crate::peer::codec::{Output, encode_message};
@@ -96,7 +97,7 @@ impl SnapshotSender {
         let answer_time = link.timings.snapshot_answer + ANSWER_PER_MEBIBYTE * mebibytes;
         let posted = async {
             let mut connection = client.open_with(&url, answer_time).await?;
-            let body = SnapshotBody::new(envelope, state).boxed_unsync();
+            let body = SnapshotBody::new(envelope, state, Arc::clone(&link)).boxed_unsync();
             let request = identity.post(PATH, CONTENT_TYPE, body);
             let answer = connection.exchange(request).await?;
             check_answer(&link, &identity, &url, &answer)
@@ -144,10 +145,10 @@ struct SnapshotBody {
 }
 
 impl SnapshotBody {
-    fn new(envelope: Output, state: StateExport) -> Self {
+    fn new(envelope: Output, state: StateExport, link: Arc<Link>) -> Self {
         let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
         let missing = state.len;
-        tokio::task::spawn_blocking(move || read_ahead(state.reader, &sender));
+        tokio::task::spawn_blocking(move || read_ahead(state.reader, &link, &sender));
         Self {
             envelope,
             pieces,
@@ -156,8 +157,13 @@ impl SnapshotBody {
     }
 }
 
-/// Reads to the end, or until nobody wants more.
-fn read_ahead(mut reader: Box<dyn Read + Send>, pieces: &mpsc::Sender<std::io::Result<Bytes>>) {
+/// Reads to the end, or until nobody wants more, at a pace that leaves clients theirs.
+fn read_ahead(
+    mut reader: Box<dyn Read + Send>,
+    link: &Link,
+    pieces: &mpsc::Sender<std::io::Result<Bytes>>,
+) {
+    let mut pace = Pace::new(Instant::now(), link.applied());
     loop {
         let mut piece = BytesMut::zeroed(PIECE_BYTES);
         let read = match reader.read(&mut piece) {
@@ -169,6 +175,9 @@ fn read_ahead(mut reader: Box<dyn Read + Send>, pieces: &mpsc::Sender<std::io::R
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
             Err(error) => Err(error),
         };
+        if let Ok(piece) = &read {
+            std::thread::sleep(pace.wait(Instant::now(), link.applied(), piece.len()));
+        }
         let failed = read.is_err();
         if pieces.blocking_send(read).is_err() || failed {
             return;

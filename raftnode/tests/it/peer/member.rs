@@ -63,6 +63,10 @@ impl PeerHost for TestHost {
         drop(self.reports.send(Report::Unreachable(id)));
     }
 
+    fn applied(&self) -> u64 {
+        0
+    }
+
     fn report_snapshot(&self, id: u64, sent: bool) {
         drop(self.reports.send(Report::Snapshot(id, sent)));
     }
