@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Varve's B+tree beside bbolt, LMDB, redb and fjall on the revision workload; prints markdown tables.
 #
-#   benches/engines.sh [--rounds N] [--only varve,lmdb] [SECTION...]
+#   benches/engines.sh [--rounds N] [--only varve,lmdb] [--rows 'commits of 100'] [SECTION...]
 #
 # Sections: writes reads deletes (together about a minute), reopen (stores of 1 GiB, about two minutes);
 # without any, all of them. Reads also show a floor: values in a mapped file, found by multiplication.

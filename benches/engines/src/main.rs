@@ -14,6 +14,7 @@ mod fjall;
 mod floor;
 mod lmdb;
 mod redb;
+mod replay;
 mod store;
 mod table;
 mod varve;
@@ -26,11 +27,12 @@ struct Args {
     bbolt: Option<PathBuf>,
     rounds: usize,
     only: Option<Vec<String>>,
+    rows: Vec<String>,
     sections: Vec<String>,
 }
 
 const USAGE: &str = "usage: varve-bench-engines [--dir DIR] [--bbolt PROGRAM] [--rounds N] \
-                     [--only ENGINE,...] [writes] [reads] [deletes] [reopen]";
+                     [--only ENGINE,...] [--rows TEXT,...] [writes] [reads] [deletes] [reopen]";
 
 fn args() -> Result<Args> {
     let mut args = Args {
@@ -38,6 +40,7 @@ fn args() -> Result<Args> {
         bbolt: None,
         rounds: 7,
         only: None,
+        rows: Vec::new(),
         sections: Vec::new(),
     };
     let mut words = std::env::args().skip(1);
@@ -48,6 +51,7 @@ fn args() -> Result<Args> {
             "--bbolt" => args.bbolt = Some(value()?.into()),
             "--rounds" => args.rounds = value()?.parse()?,
             "--only" => args.only = Some(value()?.split(',').map(String::from).collect()),
+            "--rows" => args.rows = value()?.split(',').map(String::from).collect(),
             "writes" | "reads" | "deletes" | "reopen" => args.sections.push(word),
             _ => bail!("{word}?\n{USAGE}"),
         }
@@ -64,6 +68,11 @@ impl Args {
     fn wants(&self, engine: &str) -> bool {
         let named = |only: &Vec<String>| only.iter().any(|o| engine.starts_with(o.as_str()));
         self.only.as_ref().is_none_or(named)
+    }
+
+    /// Whether a row is asked for: by any part of its name.
+    fn wants_row(&self, name: &str) -> bool {
+        self.rows.is_empty() || self.rows.iter().any(|text| name.contains(text.as_str()))
     }
 }
 
@@ -89,11 +98,19 @@ impl Drop for Dir {
 type Stores = Vec<(&'static str, Box<dyn Store>)>;
 
 /// One store of each engine in one directory. With `both` ours comes twice: values lent and values kept.
-/// For reads of values of one length the floor comes last.
+/// The floor comes last: for reads of values of one length these values, else the writes of ours replayed.
 fn stores(args: &Args, dir: &Path, both: bool, value_len: Option<usize>) -> Result<Stores> {
     let mut all: Stores = Vec::new();
+    let mut replay = None;
+    let replayed = value_len.is_none() && args.wants("floor");
     if args.wants("varve") {
-        let ours = varve::open(dir, varve::Read::Lent)?;
+        let ours = if replayed {
+            let (fs, floor) = replay::open(dir)?;
+            replay = Some(floor);
+            varve::open_on(fs, dir, varve::Read::Lent)?
+        } else {
+            varve::open(dir, varve::Read::Lent)?
+        };
         let kept = ours.keeping();
         all.push(("varve", Box::new(ours)));
         if both {
@@ -115,6 +132,9 @@ fn stores(args: &Args, dir: &Path, both: bool, value_len: Option<usize>) -> Resu
     if let Some(len) = value_len.filter(|_| args.wants("floor")) {
         all.push(("floor", Box::new(floor::open(dir, len)?)));
     }
+    if let Some(replay) = replay {
+        all.push(("floor", Box::new(replay)));
+    }
     Ok(all)
 }
 
@@ -130,8 +150,11 @@ fn rounds(
     for round in 0..rounds {
         let job = job(round);
         let mut read = None;
-        for n in 0..stores.len() {
-            let at = (n + round) % stores.len();
+        // The floor, at the end, does after ours what ours did.
+        let floor = stores.len().checked_sub(1).filter(|at| stores[*at].0 == "floor");
+        let engines = floor.unwrap_or(stores.len());
+        let turns = (0..engines).map(|n| (n + round) % engines);
+        for at in turns.flat_map(|at| std::iter::once(at).chain(floor.filter(|_| at == 0))) {
             let (name, store) = &mut stores[at];
             let cost = store.run(&job, values).with_context(|| name.to_string())?;
             if *read.get_or_insert(cost.read) != cost.read {
@@ -161,11 +184,15 @@ fn writes(args: &Args, values: &Values, rows: &mut Vec<Row>) -> Result<()> {
         // A store with something in it: the first commits of an empty file are nobody's concern.
         rounds(&mut stores, 2, values, |_| append(1, 5000))?;
         for (commits, per_commit) in [(60, 1), (20, 100), (1, 10_000)] {
+            let name = format!("append {value_len} B, commits of {per_commit}");
+            if !args.wants_row(&name) {
+                continue;
+            }
             let costs = rounds(&mut stores, args.rounds, values, |_| {
                 append(commits, per_commit)
             })?;
             rows.push(Row {
-                name: format!("append {value_len} B, commits of {per_commit}"),
+                name,
                 operations: commits * per_commit,
                 costs,
             });
@@ -195,6 +222,9 @@ fn reads(args: &Args, values: &Values, rows: &mut Vec<Row>) -> Result<()> {
         // Opened anew: nobody reads from the buffer it wrote from.
         let mut stores = stores(args, &dir.0, true, Some(value_len))?;
         let mut run = |name: &str, operations, job: &dyn Fn(u64) -> Job| -> Result<()> {
+            if !args.wants_row(name) {
+                return Ok(());
+            }
             // Once for the caches.
             rounds(&mut stores, 1, values, |_| job(99))?;
             let costs = rounds(&mut stores, args.rounds, values, |round| job(round as u64))?;
@@ -241,26 +271,32 @@ fn deletes(args: &Args, values: &Values, rows: &mut Vec<Row>) -> Result<()> {
         let from = round as u64 * 50_000;
         from..from + 50_000
     };
-    let scattered = rounds(&mut stores, args.rounds, values, |round| Job::Delete {
-        range: window(round),
-        every: 50,
-        hit: true,
-    })?;
-    rows.push(Row {
-        name: "delete 1,000 scattered over 50,000 revisions, one commit".into(),
-        operations: 1000,
-        costs: scattered,
-    });
-    let dense = rounds(&mut stores, args.rounds, values, |round| Job::Delete {
-        range: window(round).start..window(round).start + 10_000,
-        every: 10,
-        hit: false,
-    })?;
-    rows.push(Row {
-        name: "delete 9 of 10 of 10,000 revisions, one commit".into(),
-        operations: 9000,
-        costs: dense,
-    });
+    let name = "delete 1,000 scattered over 50,000 revisions, one commit";
+    if args.wants_row(name) {
+        let costs = rounds(&mut stores, args.rounds, values, |round| Job::Delete {
+            range: window(round),
+            every: 50,
+            hit: true,
+        })?;
+        rows.push(Row {
+            name: name.into(),
+            operations: 1000,
+            costs,
+        });
+    }
+    let name = "delete 9 of 10 of 10,000 revisions, one commit";
+    if args.wants_row(name) {
+        let costs = rounds(&mut stores, args.rounds, values, |round| Job::Delete {
+            range: window(round).start..window(round).start + 10_000,
+            every: 10,
+            hit: false,
+        })?;
+        rows.push(Row {
+            name: name.into(),
+            operations: 9000,
+            costs,
+        });
+    }
     Ok(())
 }
 

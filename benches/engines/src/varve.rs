@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use varve_backend::{Batch, Bucket, Direction, Engine, KeyRange, Snapshot};
 use varve_backend_btree::{BtreeEngine, BtreeOptions};
-use varve_vfs::RealFs;
+use varve_vfs::{DynFs, RealFs};
 
 use crate::store::{Store, Values, consume, revision};
 
@@ -29,13 +29,17 @@ pub struct Varve {
 }
 
 pub fn open(dir: &Path, read: Read) -> Result<Varve> {
+    open_on(Arc::new(RealFs), dir, read)
+}
+
+pub fn open_on(fs: DynFs, dir: &Path, read: Read) -> Result<Varve> {
     let options = BtreeOptions {
         // As etcd does with bbolt: never outgrow the map.
         initial_map_bytes: 10 << 30,
         freelist_sidecar: true,
         ..BtreeOptions::default()
     };
-    let engine = BtreeEngine::open(Arc::new(RealFs), dir.join("db"), options)?;
+    let engine = BtreeEngine::open(fs, dir.join("db"), options)?;
     Ok(Varve {
         engine: Arc::new(engine),
         read,
