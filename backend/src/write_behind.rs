@@ -12,12 +12,13 @@
 //! 2. Operations of one guard share a sequence number and always reach the engine in one commit:
 //!    freezing needs the writer's lock.
 //! 3. Layers are committed in the order they were frozen.
-//! 4. Locks nest in this order: commit, writer, queue, published, layer.
+//! 4. Locks nest in this order: commit, writer, queue, published, layer; `retired` is held alone or under
+//!    queue.
 //!
 //! # Backpressure
 //! The writer does not wait for a commit that is running, unless what is frozen exceeds four times the
 //! batch limit (operations or bytes); then [`Backend::begin`] waits for the committer. Memory is thus
-//! bounded by about five batches.
+//! bounded by about five batches, and four more that were committed and that views read (`retired`).
 //!
 //! # Failure model
 //! When a commit or the snapshot after it fails, the backend keeps that error ([`Backend::failure`]):
@@ -37,12 +38,14 @@ use crate::{Engine, Error, ErrorKind, Reclaimed, Result, Sizes, Snapshot};
 mod committer;
 mod guard;
 mod layer;
+mod retired;
 #[cfg(test)]
 mod tests;
 mod view;
 
 pub use guard::Guard;
 use layer::Layer;
+use retired::Retired;
 pub use view::{View, ViewScan};
 
 /// The writer waits when more than this many times the batch limit is frozen and not yet committed.
@@ -214,6 +217,8 @@ struct Shared {
     done: Condvar,
     /// What views take, with the sequence number up to which the open layer is visible.
     published: RwLock<(Arc<Published>, u64)>,
+    /// Committed batches that views may still read.
+    retired: Mutex<Retired>,
     durable_tag: AtomicU64,
     on_durable: Mutex<Vec<DurableCallback>>,
 }
@@ -251,6 +256,7 @@ impl Backend {
             wake: Condvar::new(),
             done: Condvar::new(),
             published: RwLock::new((Arc::new(published), 0)),
+            retired: Mutex::default(),
             durable_tag: AtomicU64::new(0),
             on_durable: Mutex::new(Vec::new()),
         });

@@ -1,7 +1,8 @@
 //! Moving frozen batches into the engine.
 //!
 //! Runs on the thread "backend-commit", or on the caller's thread of a manual backend. An idle backend
-//! does not wake it: it parks until the first operation of a batch sets a deadline.
+//! does not wake it: it parks until the first operation of a batch sets a deadline, and frees at most once
+//! what views still read when it parked.
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -45,19 +46,37 @@ impl Shared {
         while !queue.stop {
             if queue.failure.is_some() {
                 self.wake.wait(&mut queue);
-            } else if !queue.frozen.is_empty() {
+                continue;
+            }
+            if !queue.frozen.is_empty() {
                 // Its error is kept in the queue, where all who wait for it look.
                 drop(MutexGuard::unlocked(&mut queue, || self.commit_frozen()));
-            } else if let Some(deadline) = queue.deadline {
-                if Instant::now() < deadline {
-                    self.wake.wait_until(&mut queue, deadline);
-                } else {
-                    MutexGuard::unlocked(&mut queue, || self.freeze_now());
-                }
-            } else {
+                continue;
+            }
+            let batch = queue.deadline;
+            let retired = self.retired.lock().due();
+            let Some(next) = batch.into_iter().chain(retired).min() else {
                 self.wake.wait(&mut queue);
+                continue;
+            };
+            let now = Instant::now();
+            if now < next {
+                self.wake.wait_until(&mut queue, next);
+            } else if batch.is_some_and(|due| due <= now) {
+                MutexGuard::unlocked(&mut queue, || self.freeze_now());
+            } else {
+                MutexGuard::unlocked(&mut queue, || self.free_retired());
             }
         }
+        drop(queue);
+        let left = std::mem::take(&mut *self.retired.lock());
+        drop(left);
+    }
+
+    /// Frees committed batches that no view reads any more.
+    fn free_retired(&self) {
+        let gone = self.retired.lock().sweep(Instant::now(), &self.options);
+        drop(gone);
     }
 
     /// Closes the open batch and puts an empty one in its place, unless it is empty.
@@ -158,7 +177,7 @@ impl Shared {
             }
             queue.frozen.clone()
         };
-        let Some(newest) = work.last() else {
+        let Some(generation) = work.last().map(|newest| newest.generation) else {
             return Ok(false);
         };
         let mut batch = Batch::new();
@@ -191,7 +210,7 @@ impl Shared {
             // The guard may have raised the tag of the newest batch meanwhile.
             let tag = queue.frozen[work.len() - 1].tag;
             queue.frozen.drain(..work.len());
-            queue.committed = newest.generation;
+            queue.committed = generation;
             queue.counts.commits += 1;
             queue.counts.ops += batch.len() as u64;
             queue.counts.bytes += batch.bytes() as u64;
@@ -206,6 +225,11 @@ impl Shared {
             duration,
             durable_tag: tag,
         });
+        drop(batch);
+        if !self.options.manual {
+            self.retired.lock().add(work, Instant::now());
+            self.free_retired();
+        }
         Ok(true)
     }
 
@@ -224,7 +248,11 @@ impl Shared {
         let mut published = self.published.write();
         let mut layers = published.0.layers.clone();
         layers.truncate(layers.len() - count);
-        published.0 = Arc::new(Published { layers, snapshot });
+        let fresh = Arc::new(Published { layers, snapshot });
+        let old = std::mem::replace(&mut published.0, fresh);
+        drop(published);
+        // It may be the last holder of a snapshot: not while readers wait.
+        drop(old);
     }
 
     fn report(&self, stats: &CommitStats) {

@@ -7,4 +7,5 @@
 mod conformance;
 #[cfg(feature = "conformance")]
 mod log_engine;
+mod retired;
 mod views;
