@@ -56,11 +56,40 @@ impl<V> OrderedMap<V> {
         *self = Self::default();
     }
 
+    /// The part of the run with this prefix; empty where it would stand. Revisions are nearly evenly spread:
+    /// where they are, one look finds a prefix that only one key has.
+    fn with_prefix(&self, wanted: u64) -> (usize, usize) {
+        if let Some(at) = self.guess(wanted)
+            && self.prefixes[at] == wanted
+            && (at == 0 || self.prefixes[at - 1] != wanted)
+            && self.prefixes.get(at + 1) != Some(&wanted)
+        {
+            return (at, at + 1);
+        }
+        let lo = self.prefixes.partition_point(|p| *p < wanted);
+        (
+            lo,
+            lo + self.prefixes[lo..].partition_point(|p| *p == wanted),
+        )
+    }
+
+    /// Where a prefix between the first and the last would stand if all were evenly spread.
+    fn guess(&self, wanted: u64) -> Option<usize> {
+        let (first, last) = (*self.prefixes.first()?, *self.prefixes.last()?);
+        let (offset, span) = (wanted.checked_sub(first)?, last - first);
+        if offset > span {
+            return None;
+        }
+        let steps = u128::try_from(self.prefixes.len() - 1).ok()?;
+        // Rounded: keys that are missing here and there shift their neighbours by less than one place.
+        let twice = (2 * u128::from(offset) * steps).checked_div(u128::from(span));
+        usize::try_from(twice.unwrap_or(0).div_ceil(2)).ok()
+    }
+
     /// Position of the key in the run, or where it would stand.
     fn find(&self, key: &[u8]) -> Result<usize, usize> {
         let wanted = prefix(key);
-        let lo = self.prefixes.partition_point(|p| *p < wanted);
-        let hi = lo + self.prefixes[lo..].partition_point(|p| *p == wanted);
+        let (lo, hi) = self.with_prefix(wanted);
         match self.run[lo..hi].binary_search_by(|(k, _)| k[..].cmp(key)) {
             Ok(i) => Ok(lo + i),
             Err(i) => Err(lo + i),

@@ -55,3 +55,36 @@ proptest! {
         }
     }
 }
+
+/// Revisions: evenly spread, with keys missing, and with several keys that share a prefix.
+#[test]
+fn numbers_are_found_however_they_are_spread() {
+    let spreads: [fn(u64) -> u64; 5] = [
+        |n| n,
+        |n| 1000 + 7 * n,
+        |n| n + n / 10 * 5,
+        |n| n / 3,
+        |n| n * n * n,
+    ];
+    for spread in spreads {
+        let key = |n: u64| [&spread(n).to_be_bytes()[..], &n.to_be_bytes()[..]].concat();
+        for count in [1, 2, 3, 50, 1000] {
+            let mut map = OrderedMap::default();
+            for n in (0..2 * count).step_by(2) {
+                assert!(map.upsert(key(n).into(), n, |_, _| unreachable!(), |n| n));
+            }
+            for n in 0..2 * count + 3 {
+                let expected = (n % 2 == 0 && n < 2 * count).then_some(n);
+                assert_eq!(map.get(&key(n)).copied(), expected);
+            }
+        }
+    }
+    let mut ends = OrderedMap::default();
+    for n in [0, u64::MAX] {
+        ends.upsert(n.to_be_bytes().to_vec().into(), n, |_, _| {}, |n| n);
+    }
+    for n in [0, 1, u64::MAX / 2, u64::MAX - 1, u64::MAX] {
+        let expected = (n == 0 || n == u64::MAX).then_some(n);
+        assert_eq!(ends.get(&n.to_be_bytes()).copied(), expected);
+    }
+}
