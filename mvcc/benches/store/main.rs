@@ -27,6 +27,10 @@ use std::path::Path;
 
 use table::Table;
 
+/// As in the server, and as the store is best embedded.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A name, and what to measure.
 type Section = (&'static str, fn(&mut Table));
 

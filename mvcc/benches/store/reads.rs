@@ -2,6 +2,7 @@
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -94,14 +95,24 @@ fn measure(store: &Store, case: &Case, old: i64) -> f64 {
     nanos
 }
 
-fn beside_a_writer(written: &Store, f: impl FnOnce() -> f64) -> f64 {
+/// Measures while another thread puts into `written`: `rate` times a second, or as fast as it can.
+fn beside_a_writer(written: &Store, rate: Option<u64>, f: impl FnOnce() -> f64) -> f64 {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
+            let start = Instant::now();
             let mut n = 0;
             while !stop.load(Ordering::Relaxed) {
-                put(written, pod(scattered(n) % KEYS), Bytes::from_static(b"w"));
-                n += 1;
+                let due = rate.is_none_or(|rate| {
+                    u128::from(n) * 1_000_000_000 < start.elapsed().as_nanos() * u128::from(rate)
+                });
+                if due {
+                    put(written, pod(scattered(n) % KEYS), Bytes::from_static(b"w"));
+                    n += 1;
+                } else {
+                    // Bursts of a few puts, as a server has them.
+                    std::thread::sleep(Duration::from_micros(100));
+                }
             }
             n
         });
@@ -124,34 +135,47 @@ fn bed() -> (Store, TempDir, i64) {
     (store, dir, old)
 }
 
-/// What a writer costs a reader of its store: beside the same reads without a writer, and beside a writer of
-/// another store, which takes cache, memory bandwidth and the processor's clock rate too.
+/// Puts a second, when not as many as possible.
+const RATES: [u64; 2] = [20_000, 100_000];
+
+/// What a writer costs a reader of its store, as times of the same reads without one: a writer in a closed
+/// loop; for comparison one of another store, which takes cache, memory bandwidth and the processor's clock
+/// rate too; and writers at fixed rates.
 ///
-/// A writer leaves a larger store behind, with more versions of each key. So a round reads without a writer
-/// before and after, and its ratio is to the mean of the two; the table shows medians over the rounds.
+/// A writer leaves a larger store behind, with more versions of each key. So each measurement has one
+/// without a writer before and after, and its ratio is to the mean of the two; the table shows medians
+/// over the rounds.
 pub(crate) fn run(table: &mut Table) {
     let (store, _dir, old) = bed();
     let (other, _other_dir, _) = bed();
+    let writers = [
+        (&other, None),
+        (&store, None),
+        (&store, Some(RATES[0])),
+        (&store, Some(RATES[1])),
+    ];
     for case in &CASES {
         let mut alone = measure(&store, case, old);
-        let (mut times, mut to_other, mut to_alone) = (Vec::new(), Vec::new(), Vec::new());
+        let mut times = Vec::new();
+        let mut ratios = writers.map(|_| Vec::new());
         for _ in 0..ROUNDS {
-            let near = beside_a_writer(&other, || measure(&store, case, old));
-            let beside = beside_a_writer(&store, || measure(&store, case, old));
-            let after = measure(&store, case, old);
-            let without = f64::midpoint(alone, after);
-            times.push(without);
-            to_other.push(beside / near);
-            to_alone.push(beside / without);
-            alone = after;
+            for ((written, rate), ratios) in writers.iter().zip(&mut ratios) {
+                let beside = beside_a_writer(written, *rate, || measure(&store, case, old));
+                let after = measure(&store, case, old);
+                times.push(f64::midpoint(alone, after));
+                ratios.push(beside / f64::midpoint(alone, after));
+                alone = after;
+            }
         }
+        let [to_other, to_own, slow, fast] = ratios.map(|mut all| median(&mut all));
         table.row(
             case.name,
             &format!(
-                "{:.2} us; beside a writer {:.2} times that, {:.2} times the same beside a writer of another store",
+                "{:.2} us; times that beside a closed loop {to_own:.2} (of another store {to_other:.2}: own/other {:.2}), beside {} puts/s {slow:.2}, beside {} puts/s {fast:.2}",
                 median(&mut times) / 1000.0,
-                median(&mut to_alone),
-                median(&mut to_other),
+                to_own / to_other,
+                RATES[0],
+                RATES[1],
             ),
             "at most 1.1 times",
         );
