@@ -30,8 +30,9 @@ const MAX_WAITING_MESSAGES: usize = 4096;
 /// etcd has no such bound, and a leader whose followers hang grows without one.
 const MAX_UNCOMMITTED_BYTES: u64 = 256 << 20;
 
-/// Payload bytes on their way to one follower: what it may have to keep in memory while its disk hangs.
-const MAX_INFLIGHT_BYTES: u64 = 64 << 20;
+/// Payload bytes on their way to one follower: what it may have to keep in memory while its disk hangs; of
+/// one that is behind, what a leader reads back from its log at once and what it writes with one sync.
+const MAX_INFLIGHT_BYTES: u64 = 8 << 20;
 
 /// After this time a read that was not answered is asked for again. etcd's number.
 const READ_RETRY: Duration = Duration::from_millis(500);

@@ -138,7 +138,7 @@ fn a_member_far_behind_catches_up_while_others_write() {
     }
     let shared = Setting {
         missed: 100_000,
-        window: Duration::from_secs(5),
+        window: Duration::from_secs(3),
         ..short
     };
     let apart = Setting {
