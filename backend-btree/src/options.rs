@@ -41,6 +41,10 @@ pub struct BtreeOptions {
     /// By how much the file grows at a time at most; below, by a thirty-second of its length, and small
     /// files double.
     pub grow_bytes: u64,
+    /// Bytes a commit writes between two syncs that run beside its writing; a shorter commit is synced once,
+    /// at its end. On a file system without real files the syncs stand between the writes instead, so that
+    /// faults and crashes meet operations in one order.
+    pub sync_ahead_bytes: u64,
     /// Pages a commit may move down from the end of the file, when enough of the file is free; 0 turns
     /// moving off and [`reclaim`](varve_backend::Engine::reclaim) alone does it.
     pub move_pages_per_commit: usize,
@@ -63,6 +67,8 @@ impl Default for BtreeOptions {
             freelist_type: FreelistType::Map,
             lock_wait: Duration::ZERO,
             grow_bytes: 16 << 20,
+            // A shorter commit is done before a thread is worth it.
+            sync_ahead_bytes: 512 << 10,
             move_pages_per_commit: 32,
             freelist_sidecar: false,
         }

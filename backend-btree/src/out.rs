@@ -35,6 +35,8 @@ pub(crate) struct Target<'e> {
     pub(crate) page_size: u64,
     /// By how much a file grows at a time that is this large.
     pub(crate) grow_bytes: u64,
+    /// See [`BtreeOptions`](crate::BtreeOptions::sync_ahead_bytes).
+    pub(crate) sync_ahead_bytes: u64,
 }
 
 /// Gathers and writes pages.
@@ -52,7 +54,7 @@ impl<'e> Out<'e> {
             target,
             buf,
             at: 0,
-            ahead: Ahead::default(),
+            ahead: Ahead::new(target.sync_ahead_bytes),
         }
     }
 

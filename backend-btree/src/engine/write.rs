@@ -16,6 +16,7 @@ impl BtreeEngine {
             file_len: &self.file_len,
             page_size: self.page_size,
             grow_bytes: self.options.grow_bytes,
+            sync_ahead_bytes: self.options.sync_ahead_bytes,
         }
     }
 

@@ -14,14 +14,15 @@ use std::thread::{Builder, JoinHandle};
 
 use varve_vfs::File;
 
-/// Bytes written between two syncs at least. A shorter commit is done before the thread is worth it.
-const AHEAD_BYTES: u64 = 512 << 10;
-
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Ahead {
+    /// Bytes written between two syncs at least.
+    every: u64,
     /// Bytes written since the last sync began.
     written: u64,
     worker: Option<Worker>,
+    /// What the syncs said that were made without a thread.
+    inline: io::Result<()>,
 }
 
 #[derive(Debug)]
@@ -48,14 +49,29 @@ fn start(file: &Arc<dyn File>) -> Option<Worker> {
 }
 
 impl Ahead {
+    /// Syncs whenever `every` more bytes were written.
+    pub(super) fn new(every: u64) -> Self {
+        Self {
+            every,
+            written: 0,
+            worker: None,
+            inline: Ok(()),
+        }
+    }
+
     /// `len` more bytes were written to `file`.
     pub(super) fn wrote(&mut self, file: &Arc<dyn File>, len: u64) {
         self.written += len;
-        // A simulated disk has its faults and crashes at calls in one order.
-        if self.written < AHEAD_BYTES || file.as_real().is_none() {
+        if self.written < self.every {
             return;
         }
         match &self.worker {
+            // A simulated disk has its faults and crashes at calls in one order.
+            _ if file.as_real().is_none() => {
+                if self.inline.is_ok() {
+                    self.inline = file.sync_data();
+                }
+            }
             Some(worker) if worker.again.try_send(()).is_err() => return,
             Some(_) => {}
             None => self.worker = start(file),
@@ -63,10 +79,11 @@ impl Ahead {
         self.written = 0;
     }
 
-    /// Waits for the thread and says whether all its syncs succeeded.
+    /// Waits for the thread and says whether all syncs beside the writing succeeded.
     pub(super) fn join(&mut self) -> io::Result<()> {
+        let inline = std::mem::replace(&mut self.inline, Ok(()));
         let Some(Worker { again, thread }) = self.worker.take() else {
-            return Ok(());
+            return inline;
         };
         drop(again);
         match thread.join() {

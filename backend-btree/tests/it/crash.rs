@@ -127,6 +127,21 @@ fn a_crash_at_any_operation_leaves_a_whole_commit() {
 }
 
 #[test]
+fn a_crash_at_any_operation_leaves_a_whole_commit_that_is_synced_while_it_is_written() {
+    let plain = SimFs::new();
+    drop(work(&plain, &small_pages()));
+    // Before, between and after the pages of nearly every commit.
+    let options = BtreeOptions {
+        sync_ahead_bytes: 1024,
+        ..small_pages()
+    };
+    let ahead = SimFs::new();
+    drop(work(&ahead, &options));
+    assert!(ahead.op_count() > plain.op_count() + 8);
+    crash_everywhere(&options);
+}
+
+#[test]
 fn a_crash_at_any_operation_leaves_a_whole_commit_with_freelist_and_sidecar() {
     crash_everywhere(&BtreeOptions {
         freelist_sync: true,
@@ -138,17 +153,15 @@ fn a_crash_at_any_operation_leaves_a_whole_commit_with_freelist_and_sidecar() {
     });
 }
 
-#[test]
-fn a_failed_operation_stops_all_commits_and_loses_none() {
+fn fail_everywhere(options: &BtreeOptions) {
     let states = expected();
-    let options = small_pages();
     let healthy = SimFs::new();
-    drop(work(&healthy, &options));
+    drop(work(&healthy, options));
     for op in 0..healthy.op_count() {
         for fault in [Fault::Eio, Fault::Enospc, Fault::ShortWrite] {
             let fs = SimFs::new();
             fs.fail_at(op, fault);
-            let (acknowledged, well, db) = work(&fs, &options);
+            let (acknowledged, well, db) = work(&fs, options);
             let what = format!("operation {op}, {fault:?}");
             if let Some(db) = &db {
                 let shown = content(&db.btree_snapshot()).unwrap();
@@ -168,11 +181,20 @@ fn a_failed_operation_stops_all_commits_and_loses_none() {
             drop(db);
             let images = CrashRule::ALL.map(|rule| fs.crash_image(rule, op));
             fs.heal();
-            verify(&fs, &options, &states, acknowledged, &what);
+            verify(&fs, options, &states, acknowledged, &what);
             for (image, rule) in images.iter().zip(CrashRule::ALL) {
                 let what = format!("{what}, then {rule:?}");
-                verify(image, &options, &states, acknowledged, &what);
+                verify(image, options, &states, acknowledged, &what);
             }
         }
     }
+}
+
+#[test]
+fn a_failed_operation_stops_all_commits_and_loses_none() {
+    fail_everywhere(&small_pages());
+    fail_everywhere(&BtreeOptions {
+        sync_ahead_bytes: 1024,
+        ..small_pages()
+    });
 }
