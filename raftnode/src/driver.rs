@@ -10,6 +10,7 @@
 //! 3. Reads that wait together share one ReadIndex round; see `reads` for what an answer may release.
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use varve_proto::raftpb::{ConfChangeType, ConfState, Message, MessageType, Snapshot};
 use varve_raft::{
@@ -27,6 +28,7 @@ use crate::status::Published;
 
 mod acks;
 mod gathering;
+mod held;
 mod merge;
 mod outgoing;
 mod proposals;
@@ -36,6 +38,7 @@ mod transfer;
 
 use acks::Acknowledgements;
 use gathering::Gathering;
+use held::HeldCommits;
 use merge::merge_appends;
 use outgoing::OutgoingSnapshots;
 use reads::ReadRounds;
@@ -71,6 +74,8 @@ pub(crate) struct Limits {
     pub(crate) read_retry_ticks: u64,
     pub(crate) snapshot_hold_ticks: u64,
     pub(crate) removal_ticks: u64,
+    /// How long the news of a commit may wait for a message to go with.
+    pub(crate) commit_delay: Duration,
 }
 
 /// What a driver is made of.
@@ -95,6 +100,9 @@ pub(crate) struct Driver {
     observer: Arc<dyn Observer>,
     /// Ticks since the start.
     ticks: u64,
+    /// The time of this turn, for nothing but what is held back.
+    now: Duration,
+    held: HeldCommits,
     reads: ReadRounds,
     transfers: Vec<Transfer>,
     gathering: Gathering,
@@ -132,6 +140,8 @@ impl Driver {
             transport: parts.transport,
             observer: parts.observer,
             ticks: 0,
+            now: Duration::ZERO,
+            held: HeldCommits::new(limits.commit_delay),
             reads: ReadRounds::new(
                 parts.read_contexts,
                 limits.gathering_reads,
@@ -257,7 +267,12 @@ impl Driver {
                 }
             }
             Event::SnapshotSaved { snapshot } => self.snapshot_saved(*snapshot, work),
-            Event::Message(message) => self.step(*message),
+            Event::Message(message) => {
+                if message.r#type == MessageType::MsgProp as i32 {
+                    self.held.passed_on(message.from);
+                }
+                self.step(*message);
+            }
             Event::Unreachable { id } => self.raw.report_unreachable(id),
             Event::SnapshotSent { id, ok } => self.snapshot_sent(id, ok),
             Event::Progress { done } => done(Ok(ClusterProgress::of(&self.raw))),
@@ -325,6 +340,8 @@ impl Driver {
                             self.applies_in_flight += 1;
                             self.configuration_changed(&snapshot.metadata.conf_state);
                         }
+                        let committed = self.published.commit.load(Ordering::Relaxed);
+                        self.held.appended(&message.entries, committed);
                         self.gathering.handed(&message.entries);
                         work.appends.push(message);
                     }
@@ -435,12 +452,6 @@ impl Driver {
             if error.is_fatal() {
                 self.fatal.get_or_insert(error);
             }
-        }
-    }
-
-    fn send(&self, peers: Vec<Message>) {
-        if !peers.is_empty() {
-            self.transport.send(peers);
         }
     }
 

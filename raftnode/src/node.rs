@@ -52,6 +52,9 @@ pub struct NodeConfig {
     pub started_unix_ms: u64,
     /// A leader whose log write takes longer than this many election timeouts hands over; 0: never.
     pub stalled_sync_timeouts: u32,
+    /// How long a leader may hold back the news that a lone entry has committed, for the next message to
+    /// each follower to carry it; zero: it tells them at once.
+    pub commit_delay: Duration,
 }
 
 /// A handle on a running member; clones share it.

@@ -164,6 +164,7 @@ fn limits(config: &NodeConfig) -> Limits {
         read_retry_ticks: ticks(READ_RETRY),
         snapshot_hold_ticks: ticks(SNAPSHOT_HOLD),
         removal_ticks: ticks(REMOVAL_DELAY),
+        commit_delay: config.commit_delay,
     }
 }
 

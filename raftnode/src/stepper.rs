@@ -115,7 +115,7 @@ impl Stepper {
                 inside > 0
                     || (outside > 0 && raft.driver.has_leader())
                     || !raft.driver.is_idle()
-                    || self.clock.now() >= raft.next_tick
+                    || self.clock.now() >= raft.wakes_at()
             }
             Role::Wal => waiting(roles.wal.jobs.waiting()),
             Role::Apply => waiting(roles.apply.jobs.waiting()),

@@ -60,9 +60,15 @@ pub(crate) enum Turn {
 }
 
 impl RaftThread {
-    /// When the next tick is due, for a sleeper.
+    /// When there is a turn to take although nothing arrives.
+    pub(crate) fn wakes_at(&self) -> Duration {
+        let held = self.driver.held_until();
+        held.map_or(self.next_tick, |at| at.min(self.next_tick))
+    }
+
+    /// The same for a sleeper.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.clock.instant(self.next_tick)
+        self.clock.instant(self.wakes_at())
     }
 
     /// One turn with what waits now. `may_block`: this thread may wait for the disk.
@@ -92,12 +98,16 @@ impl RaftThread {
     /// One turn with what was taken from the mailbox; nothing here waits for other threads.
     pub(crate) fn turn(&mut self) -> Result<Turn, Fatal> {
         let now = self.clock.now();
+        self.driver.set_time(now);
         if now >= self.next_tick {
             self.tick(now);
         }
         for event in self.inside.drain(..) {
             match event {
-                Event::Stop => return Ok(Turn::Stop),
+                Event::Stop => {
+                    self.driver.send_held(true);
+                    return Ok(Turn::Stop);
+                }
                 Event::Failed(error) => return Err(error),
                 event => self.driver.inside(event, &mut self.work),
             }
@@ -105,6 +115,8 @@ impl RaftThread {
         let alone = self.outside.len() <= 1;
         self.driver.outside(self.outside.drain(..), &mut self.work);
         self.hand_out(alone)?;
+        // Last: what this turn had to say may have said it.
+        self.driver.send_held(false);
         if let Some(error) = self.driver.failure() {
             return Err(error.clone().into());
         }

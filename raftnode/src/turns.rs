@@ -15,6 +15,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -37,6 +38,8 @@ pub(crate) struct Turns {
 struct Seat {
     /// `None` once the member has ended.
     raft: Option<RaftThread>,
+    /// Until when the raft thread sleeps, if nothing wakes it.
+    sleeps_until: Duration,
     /// How the member ends; the raft thread sees to it.
     ends: Option<Result<(), Fatal>>,
 }
@@ -54,6 +57,17 @@ impl Seat {
         };
         false
     }
+
+    /// Whether the raft thread would sleep for longer than it may, since a turn has set a time before that;
+    /// it is to be told once.
+    fn oversleeps(&mut self) -> bool {
+        let Some(at) = self.raft.as_ref().map(RaftThread::wakes_at) else {
+            return false;
+        };
+        let oversleeps = at < self.sleeps_until;
+        self.sleeps_until = self.sleeps_until.min(at);
+        oversleeps
+    }
 }
 
 impl Turns {
@@ -63,6 +77,7 @@ impl Turns {
             published: Arc::clone(&raft.published),
             seat: Mutex::new(Seat {
                 raft: Some(raft),
+                sleeps_until: Duration::MAX,
                 ends: None,
             }),
         }
@@ -85,9 +100,11 @@ impl Turns {
                 }
                 return;
             }
-            let Some(deadline) = seat.raft.as_ref().map(RaftThread::deadline) else {
+            let Some(raft) = &seat.raft else {
                 return;
             };
+            let (until, deadline) = (raft.wakes_at(), raft.deadline());
+            seat.sleeps_until = until;
             drop(seat);
             self.events.wait(deadline);
             seat = self.seat.lock();
@@ -107,6 +124,9 @@ impl Turns {
             };
             if !seat.take(false) {
                 break;
+            }
+            if seat.oversleeps() {
+                self.events.nudge();
             }
         }
         // To end the member, or to go on.

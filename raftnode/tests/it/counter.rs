@@ -152,6 +152,7 @@ pub(crate) fn start(fs: &DynFs, snapshot_count: u64) -> varve_raftnode::Result<R
         jitter_seed: 1,
         started_unix_ms: 1_700_000_000_000,
         stalled_sync_timeouts: 1,
+        commit_delay: Duration::ZERO,
     };
     let observer = Arc::new(Watcher { snapshots });
     let node = Node::start(

@@ -3,6 +3,7 @@
 //! After every step of a member what it applied is compared with what any other applied (`World::step`).
 //! In the end everything heals: all members must agree, and have what was acknowledged.
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use bytes::Bytes;
 use varve_proto::raftpb::ConfChangeType::{
@@ -58,6 +59,7 @@ impl Chaos {
             log_bytes: if rng.below(2) == 0 { 400 } else { 1 << 20 },
             commit_every: 1 + rng.below(20),
             stalled_sync_timeouts: 1,
+            commit_delay: Duration::from_millis(seed % 2),
         };
         let loss_percent = [0, 0, 5, 30][usize::try_from(rng.below(4)).unwrap()];
         let mut world = World::new(members, settings);

@@ -90,6 +90,16 @@ impl Observer for Deaf {
 }
 
 pub(super) fn start(board: &Arc<Switchboard>, id: u64, fs: &DynFs, first: bool) -> Shared {
+    start_ticking(board, id, fs, first, Duration::from_millis(50))
+}
+
+pub(super) fn start_ticking(
+    board: &Arc<Switchboard>,
+    id: u64,
+    fs: &DynFs,
+    first: bool,
+    tick: Duration,
+) -> Shared {
     let (wal, snap) = (Path::new(WAL), Path::new(SNAP));
     durable::create_dir_all(fs.as_ref(), snap, 0o700).unwrap();
     let members: Vec<_> = (1..=3)
@@ -117,7 +127,7 @@ pub(super) fn start(board: &Arc<Switchboard>, id: u64, fs: &DynFs, first: bool) 
     boot.note_committed(ledger.durable());
     let (content, _) = ledger.shared();
     let config = NodeConfig {
-        tick: Duration::from_millis(50),
+        tick,
         election_ticks: 10,
         pre_vote: true,
         advance_first_election: true,
@@ -130,6 +140,7 @@ pub(super) fn start(board: &Arc<Switchboard>, id: u64, fs: &DynFs, first: bool) 
         jitter_seed: id,
         started_unix_ms: 1_700_000_000_000,
         stalled_sync_timeouts: 1,
+        commit_delay: Duration::from_millis(1),
     };
     let line = Line {
         id,
@@ -174,7 +185,7 @@ pub(super) fn read(board: &Switchboard, id: u64) -> u64 {
     }
 }
 
-fn wait(board: &Switchboard, id: u64, index: u64) {
+pub(super) fn wait(board: &Switchboard, id: u64, index: u64) {
     let (done, reached) = channel();
     let done = Box::new(move || {
         let _gone = done.send(());

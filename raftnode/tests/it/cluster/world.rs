@@ -88,6 +88,7 @@ pub(crate) struct Settings {
     pub(crate) log_bytes: usize,
     pub(crate) commit_every: u64,
     pub(crate) stalled_sync_timeouts: u32,
+    pub(crate) commit_delay: Duration,
 }
 
 impl Default for Settings {
@@ -98,6 +99,7 @@ impl Default for Settings {
             log_bytes: 1 << 20,
             commit_every: 7,
             stalled_sync_timeouts: 1,
+            commit_delay: Duration::ZERO,
         }
     }
 }
@@ -197,6 +199,7 @@ impl World {
             jitter_seed: id * 1000 + slot.starts,
             started_unix_ms: 1_700_000_000_000 + slot.starts * 10_000,
             stalled_sync_timeouts: settings.stalled_sync_timeouts,
+            commit_delay: settings.commit_delay,
         };
         let port = Port {
             id,
