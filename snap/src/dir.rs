@@ -5,7 +5,7 @@ use varve_vfs::DynFs;
 use varve_vfs::durable::TEMPORARY_PREFIX;
 
 use crate::error::{Error, Result};
-use crate::name::{DB_SUFFIX, SUFFIX, parse_db_name};
+use crate::name::{SUFFIX, parse_db_name};
 
 /// What a defragmentation that a crash interrupted leaves behind begins with.
 const DEFRAG_PREFIX: &str = "db.tmp";
@@ -28,17 +28,14 @@ pub(crate) fn remove_dbs_below(fs: &DynFs, dir: &Path, index: u64) -> Result<Vec
     })
 }
 
-/// All but the newest `keep` of each kind, by the order of their names.
+/// All snapshots but the newest `keep`, by the order of their names.
 pub(crate) fn purge(fs: &DynFs, dir: &Path, keep: usize) -> Result<Vec<PathBuf>> {
     let names = names(fs, dir)?;
-    let mut removed = Vec::new();
-    for suffix in [SUFFIX, DB_SUFFIX] {
-        let of_kind: Vec<_> = names.iter().filter(|name| name.ends_with(suffix)).collect();
-        for name in &of_kind[..of_kind.len().saturating_sub(keep)] {
-            removed.push(remove_one(fs, dir, name)?);
-        }
-    }
-    Ok(removed)
+    let snapshots: Vec<_> = names.iter().filter(|name| name.ends_with(SUFFIX)).collect();
+    snapshots[..snapshots.len().saturating_sub(keep)]
+        .iter()
+        .map(|name| remove_one(fs, dir, name))
+        .collect()
 }
 
 fn remove(fs: &DynFs, dir: &Path, unwanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {

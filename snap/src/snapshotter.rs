@@ -118,7 +118,9 @@ impl Snapshotter {
         dir::remove_leftovers(&self.fs, &self.dir)
     }
 
-    /// Removes all but the newest `keep` snapshots and all but the newest `keep` received databases.
+    /// Removes all snapshots but the newest `keep`. Received databases stay, however many there are: each
+    /// may still wait to replace the member's own, behind a slow disk. [`Self::release_snap_dbs`] says which
+    /// do not.
     pub fn purge(&self, keep: usize) -> Result<Vec<PathBuf>> {
         dir::purge(&self.fs, &self.dir, keep)
     }
