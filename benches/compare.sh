@@ -55,7 +55,7 @@ arguments_of() { # workload -> the client's arguments
     case "$1" in
         # A request a second: its CPU per request is what a second of an idle server costs.
         idle) echo range --conns 1 --clients 1 --rate 1 --total 6 --consistency s "${keys[@]}" ;;
-        put-1) echo put --conns 1 --clients 1 --total 1500 --val-size 256 "${keys[@]}" ;;
+        put-1) echo put --conns 1 --clients 1 --total 5000 --val-size 256 "${keys[@]}" ;;
         put-100 | put-100-all) echo put --conns 10 --clients 100 --total 20000 --val-size 256 "${keys[@]}" ;;
         put-1000) echo put --conns 100 --clients 1000 --total 30000 --val-size 256 "${keys[@]}" ;;
         range-l | range-l-follower)
