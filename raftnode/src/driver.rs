@@ -269,7 +269,7 @@ impl Driver {
             Event::SnapshotSaved { snapshot } => self.snapshot_saved(*snapshot, work),
             Event::Message(message) => {
                 if message.r#type == MessageType::MsgProp as i32 {
-                    self.held.passed_on(message.from);
+                    self.passed_on(message.from);
                 }
                 self.step(*message);
             }

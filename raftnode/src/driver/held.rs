@@ -16,9 +16,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use varve_proto::raftpb::{Entry, EntryType, Message, MessageType};
-use varve_raft::{NodeId, ProgressState};
+use varve_raft::{NodeId, ProgressState, RawNode};
 
 use super::Driver;
+use crate::log_store::LogStore;
 
 /// What is held back, one message a member at most.
 #[derive(Debug)]
@@ -59,10 +60,15 @@ impl HeldCommits {
     }
 
     /// A member has passed on a proposal: it waits for it to be applied there.
-    pub(super) fn passed_on(&mut self, by: u64) {
+    fn passed_on(&mut self, by: u64) {
         if !self.limit.is_zero() {
             self.waiting.insert(by);
         }
+    }
+
+    /// This member leads no longer: whoever passed something on to it asks its successor.
+    fn forget_who_waits(&mut self) {
+        self.waiting.clear();
     }
 
     /// When the first of them leaves.
@@ -137,6 +143,13 @@ fn says_as_much(message: &Message, held: &Message) -> bool {
     vouches && message.term == held.term && message.commit >= held.commit
 }
 
+/// How a member gets its entries, as far as this one leads.
+fn progress_of(raw: &RawNode<LogStore>, id: u64) -> Option<ProgressState> {
+    let status = raw.status();
+    let progress = status.progress.get(NodeId::new(id)?)?;
+    Some(progress.state)
+}
+
 impl Driver {
     /// The time of this turn, by the clock of whoever takes it.
     pub(crate) fn set_time(&mut self, now: Duration) {
@@ -151,6 +164,9 @@ impl Driver {
     /// Sends what was held back for long enough, and all of it where this member leads no longer or ends.
     pub(crate) fn send_held(&mut self, ends: bool) {
         let all = ends || !self.leads();
+        if all {
+            self.held.forget_who_waits();
+        }
         let until = if all { Duration::MAX } else { self.now };
         let due = self.held.take_due(until);
         if !due.is_empty() {
@@ -158,14 +174,17 @@ impl Driver {
         }
     }
 
+    /// A proposal came from this member. Whoever is none, or where this one does not lead, is not remembered:
+    /// a peer may claim to be anybody.
+    pub(super) fn passed_on(&mut self, by: u64) {
+        if progress_of(&self.raw, by).is_some() {
+            self.held.passed_on(by);
+        }
+    }
+
     pub(super) fn send(&mut self, messages: Vec<Message>) {
         let raw = &self.raw;
-        let is_replicating = |id: u64| {
-            let status = raw.status();
-            NodeId::new(id)
-                .and_then(|id| status.progress.get(id))
-                .is_some_and(|p| p.state == ProgressState::Replicate)
-        };
+        let is_replicating = |id| progress_of(raw, id) == Some(ProgressState::Replicate);
         let leaving = self.held.pass(messages, self.now, is_replicating);
         if !leaving.is_empty() {
             self.transport.send(leaving);

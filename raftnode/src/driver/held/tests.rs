@@ -148,3 +148,12 @@ fn newer_news_that_waits_in_its_place_leaves_no_later() {
     assert_eq!(held.pass(newer, LIMIT / 2, |_| true), []);
     assert_eq!(held.take_due(LIMIT), [commit(2, 8)]);
 }
+
+#[test]
+fn who_passed_something_on_to_an_earlier_leadership_is_forgotten_with_it() {
+    let mut held = lone();
+    held.passed_on(2);
+    assert!(!held.may_wait(&commit(2, 7)));
+    held.forget_who_waits();
+    assert!(held.may_wait(&commit(2, 7)));
+}

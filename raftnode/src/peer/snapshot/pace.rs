@@ -1,8 +1,7 @@
 //! How fast a snapshot leaves.
 //!
 //! Reading, sending and at the other end writing a database as fast as it goes takes a processor and the
-//! disk for as long as that lasts: a third to two thirds of all puts meanwhile, where they were at their
-//! peak. Nobody waits for a snapshot as clients wait for their puts. So it takes what they leave: with
+//! disk for as long as that lasts: about half of all puts meanwhile, where they were at their peak. Nobody waits for a snapshot as clients wait for their puts. So it takes what they leave: with
 //! nothing to apply there is no limit to speak of, and the more entries there are, the slower it goes. However
 //! long it takes, the log behind it is kept (`driver::outgoing`).
 //!

@@ -1,7 +1,8 @@
 //! Sending a snapshot.
 //!
 //! One task for each: it posts the message and then what a reader gives, which a thread that may block
-//! reads ahead by a few pieces, no faster than [`Pace`] lets it. The outcome is reported in every case, also when the task is aborted.
+//! reads ahead by a few pieces, no faster than [`Pace`] lets it. The outcome is reported in every case, also
+//! when the task is aborted.
 use std::io::Read;
 use std::pin::Pin;
 use std::sync::Arc;
