@@ -20,6 +20,8 @@ use crate::split::Fill;
 use crate::walk::each_run;
 
 mod apply;
+mod direct;
+mod tail;
 
 /// What happens to one key of a tree.
 #[derive(Clone, Debug)]
@@ -113,19 +115,17 @@ impl<'a> Tx<'a> {
         let mut buckets: Changes<'_> = Vec::new();
         for bucket in batch.buckets() {
             let name = bucket.as_bytes();
-            let mut changes: Changes<'_> = batch
-                .ops(bucket)
-                .map(|(key, op)| {
-                    let change = match op {
-                        Op::Put(value) => Change::Put {
-                            flags: 0,
-                            value: Slice::Lent(value),
-                        },
-                        Op::Delete => Change::Delete,
-                    };
-                    (&key[..], change)
-                })
-                .collect();
+            let mut changes: Changes<'_> = Vec::with_capacity(batch.ops_len(bucket));
+            changes.extend(batch.ops(bucket).map(|(key, op)| {
+                let change = match op {
+                    Op::Put(value) => Change::Put {
+                        flags: 0,
+                        value: Slice::Lent(value),
+                    },
+                    Op::Delete => Change::Delete,
+                };
+                (&key[..], change)
+            }));
             add_moves(&mut changes, moves, name);
             if let Some(change) = self.apply_bucket(root, batch, bucket, &changes)? {
                 buckets.push((name, change));
@@ -320,7 +320,7 @@ impl<'a> Tx<'a> {
             let page = self.allocate(piece.size.div_ceil(page_size) as u64);
             self.out
                 .page(page, |buf| content.encode(&piece, buf, page, page_size))?;
-            let key = content.key(piece.range.start).cloned();
+            let key = content.key(piece.range.start);
             let key = key.unwrap_or(Slice::Lent(&[]));
             children.push(Child { key, page });
         }

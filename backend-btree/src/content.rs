@@ -9,7 +9,7 @@ use bytes::Bytes;
 use varve_backend::Result;
 use varve_backend::bbolt::{BUCKET_FLAG, BUCKET_LEN, ELEMENT_LEN, HEADER_LEN, PageBuilder};
 
-use crate::page::Node;
+use crate::page::{LeafEntry, Node};
 use crate::split::{Fill, Piece, Plan, Why};
 
 #[cfg(test)]
@@ -60,6 +60,62 @@ pub(crate) struct Child<'a> {
 pub(crate) enum Items<'a> {
     Leaf(Vec<Item<'a>>),
     Branch(Vec<Child<'a>>),
+    /// What is left of a leaf of the file.
+    Left(Left<'a>),
+}
+
+/// Elements of a leaf of the file, some of which may have gone: what is left of it is copied from page to
+/// page, neighbours together.
+#[derive(Clone, Debug)]
+pub(crate) struct Left<'a> {
+    node: Node<'a>,
+    entries: Vec<LeafEntry>,
+    /// Bytes of the page image.
+    size: usize,
+}
+
+impl<'a> Left<'a> {
+    /// The elements of a leaf without those at `gone`, which ascend.
+    fn new(node: &Node<'a>, gone: &[usize]) -> Result<Self> {
+        let mut gone = gone.iter().copied().peekable();
+        let mut entries = Vec::with_capacity(node.count());
+        let mut size = HEADER_LEN;
+        for index in 0..node.count() {
+            if gone.next_if_eq(&index).is_none() {
+                let entry = node.leaf(index)?;
+                size += entry_len(&entry);
+                entries.push(entry);
+            }
+        }
+        Ok(Self {
+            node: node.clone(),
+            entries,
+            size,
+        })
+    }
+
+    fn item(&self, entry: &LeafEntry) -> Item<'a> {
+        Item {
+            flags: entry.flags,
+            key: self.node.slice(&entry.key),
+            value: self.node.slice(&entry.value),
+        }
+    }
+
+    fn push(&self, range: Range<usize>, builder: &mut PageBuilder) {
+        let follows = |a: &LeafEntry, b: &LeafEntry| a.value.end == b.key.start;
+        for row in self.entries[range].chunk_by(follows) {
+            if let [first, .., last] | [first @ last] = row {
+                let all = first.key.start..last.value.end;
+                let elements = row.iter().map(|e| (e.flags, e.key.len(), e.value.len()));
+                builder.push_leaves(elements, self.node.bytes(&all));
+            }
+        }
+    }
+}
+
+fn entry_len(entry: &LeafEntry) -> usize {
+    ELEMENT_LEN + entry.key.len() + entry.value.len()
 }
 
 /// A node's elements and what happened to them.
@@ -129,8 +185,19 @@ impl<'a> Content<'a> {
         Ok(Self::leaf(items))
     }
 
+    /// What is left of a leaf of the file without the elements at `gone`, which ascend.
+    pub(crate) fn left(node: &Node<'a>, gone: &[usize]) -> Result<Self> {
+        Ok(Self {
+            items: Items::Left(Left::new(node, gone)?),
+            shrunk: true,
+            appended: false,
+            grown: false,
+        })
+    }
+
     pub(crate) fn len(&self) -> usize {
         match &self.items {
+            Items::Left(left) => left.entries.len(),
             Items::Leaf(items) => items.len(),
             Items::Branch(children) => children.len(),
         }
@@ -143,22 +210,27 @@ impl<'a> Content<'a> {
     /// Bytes of the page image.
     pub(crate) fn size(&self) -> usize {
         let data: usize = match &self.items {
+            Items::Left(left) => return left.size,
             Items::Leaf(items) => items.iter().map(item_len).sum(),
             Items::Branch(children) => children.iter().map(child_len).sum(),
         };
         HEADER_LEN + data
     }
 
-    pub(crate) fn key(&self, index: usize) -> Option<&Slice<'a>> {
+    pub(crate) fn key(&self, index: usize) -> Option<Slice<'a>> {
         match &self.items {
-            Items::Leaf(items) => items.get(index).map(|i| &i.key),
-            Items::Branch(children) => children.get(index).map(|c| &c.key),
+            Items::Leaf(items) => items.get(index).map(|i| i.key.clone()),
+            Items::Branch(children) => children.get(index).map(|c| c.key.clone()),
+            Items::Left(left) => left.entries.get(index).map(|e| left.node.slice(&e.key)),
         }
     }
 
     /// Appends the elements of the right neighbour; `false` when the two are of different kinds (a
     /// damaged tree) and nothing was done.
     pub(crate) fn append(&mut self, right: Self) -> bool {
+        self.list();
+        let mut right = right;
+        right.list();
         match (&mut self.items, right.items) {
             (Items::Leaf(left), Items::Leaf(right)) => left.extend(right),
             (Items::Branch(left), Items::Branch(right)) => left.extend(right),
@@ -170,11 +242,22 @@ impl<'a> Content<'a> {
         true
     }
 
+    /// Makes a list of what is left of a leaf.
+    fn list(&mut self) {
+        if let Items::Left(left) = &self.items {
+            let items = left.entries.iter().map(|entry| left.item(entry));
+            self.items = Items::Leaf(items.collect());
+        }
+    }
+
     /// Whether bbolt would keep a bucket with this only page inside its parent.
     pub(crate) fn fits_inline(&self, page_size: usize) -> bool {
         match &self.items {
             Items::Leaf(items) => {
                 items.iter().all(|i| i.flags & BUCKET_FLAG == 0) && self.size() <= page_size / 4
+            }
+            Items::Left(left) => {
+                left.entries.iter().all(|e| !e.is_bucket()) && left.size <= page_size / 4
             }
             Items::Branch(_) => false,
         }
@@ -212,6 +295,11 @@ impl<'a> Content<'a> {
                 }
                 builder
             }
+            Items::Left(left) => {
+                let mut builder = PageBuilder::leaf_behind(buf, count, data);
+                left.push(range, &mut builder);
+                builder
+            }
             Items::Branch(children) => {
                 let mut builder = PageBuilder::branch_behind(buf, count, data);
                 for c in &children[range] {
@@ -236,6 +324,7 @@ impl<'a> Content<'a> {
         let plan = Plan::new(whole.size, self.len(), fill, why);
         match &self.items {
             Items::Leaf(items) => plan.cut(items.iter().map(item_len), 1),
+            Items::Left(left) => plan.cut(left.entries.iter().map(entry_len), 1),
             Items::Branch(children) => plan.cut(children.iter().map(child_len), 2),
         }
     }

@@ -100,6 +100,24 @@ impl Node<'_> {
         self.halve(&Wanted::new(key), 0, self.count())
     }
 
+    /// The same for a key that does not stand among the first `low`. Keys that are looked for in their
+    /// order often stand next to each other: `low` is looked at first.
+    pub(crate) fn search_from(
+        &self,
+        key: &[u8],
+        low: usize,
+    ) -> Result<std::result::Result<usize, usize>> {
+        let wanted = Wanted::new(key);
+        if low >= self.count() {
+            return Ok(Err(low));
+        }
+        match wanted.compare(self.key(low)?) {
+            Ordering::Equal => Ok(Ok(low)),
+            Ordering::Greater => Ok(Err(low)),
+            Ordering::Less => self.halve(&wanted, low + 1, self.count()),
+        }
+    }
+
     /// The same with what is known of the keys of this node.
     pub(crate) fn search_between(
         &self,

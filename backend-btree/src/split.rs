@@ -140,8 +140,8 @@ impl Plan {
         let mut pieces: Vec<Piece> = Vec::new();
         let (mut from, mut to, mut size, mut seen) = (0, 0, HEADER_LEN, 0);
         for len in lens {
-            let share_full =
-                seen / self.share > (seen.saturating_sub(size - HEADER_LEN)) / self.share;
+            let share_full = self.share != usize::MAX
+                && seen / self.share > (seen.saturating_sub(size - HEADER_LEN)) / self.share;
             if to - from >= least && (self.is_full(size, len) || share_full) {
                 let range = from..to;
                 pieces.push(Piece { range, size });

@@ -24,6 +24,8 @@ pub enum Op {
 #[derive(Debug, Default)]
 pub struct Batch {
     buckets: Vec<BucketOps>,
+    /// The bucket of the operation before: mostly that of the next one too.
+    last: usize,
     bytes: usize,
 }
 
@@ -49,7 +51,16 @@ impl Batch {
     }
 
     fn slot(&mut self, bucket: Bucket) -> &mut BucketOps {
-        let at = match self.buckets.binary_search_by(|b| b.bucket.cmp(&bucket)) {
+        let is_last = |b: &BucketOps| std::ptr::eq(b.bucket.name(), bucket.name());
+        if !self.buckets.get(self.last).is_some_and(is_last) {
+            self.last = self.place(bucket);
+        }
+        &mut self.buckets[self.last]
+    }
+
+    /// Where a bucket stands, or is put.
+    fn place(&mut self, bucket: Bucket) -> usize {
+        match self.buckets.binary_search_by(|b| b.bucket.cmp(&bucket)) {
             Ok(i) => i,
             Err(i) => {
                 let fresh = BucketOps {
@@ -61,8 +72,7 @@ impl Batch {
                 self.buckets.insert(i, fresh);
                 i
             }
-        };
-        &mut self.buckets[at]
+        }
     }
 
     fn find(&self, bucket: Bucket) -> Option<&BucketOps> {
@@ -91,7 +101,6 @@ impl Batch {
 
     /// The key has this value afterwards; the bucket is created when it is missing.
     pub fn put(&mut self, bucket: Bucket, key: Bytes, value: Bytes) {
-        self.slot(bucket).creates = true;
         self.push(bucket, key, Op::Put(value));
     }
 
@@ -103,7 +112,9 @@ impl Batch {
     fn push(&mut self, bucket: Bucket, key: Bytes, op: Op) {
         let (key_len, added) = (key.len(), cost(&op));
         let mut replaced = 0;
-        let new = self.slot(bucket).ops.upsert(
+        let slot = self.slot(bucket);
+        slot.creates |= matches!(op, Op::Put(_));
+        let new = slot.ops.upsert(
             key,
             op,
             |old, op| {
@@ -133,6 +144,11 @@ impl Batch {
     /// The operations on one bucket in key order, one per key.
     pub fn ops(&self, bucket: Bucket) -> impl Iterator<Item = (&Bytes, &Op)> {
         self.find(bucket).into_iter().flat_map(|b| b.ops.iter())
+    }
+
+    /// Number of keys of one bucket with an operation.
+    pub fn ops_len(&self, bucket: Bucket) -> usize {
+        self.find(bucket).map_or(0, |b| b.ops.len())
     }
 
     /// Number of keys with an operation, over all buckets.

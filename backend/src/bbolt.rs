@@ -379,6 +379,27 @@ impl PageBuilder {
         self.buf.extend_from_slice(value);
     }
 
+    /// Appends leaf elements, each of flags, length of its key and length of its value, whose keys and
+    /// values stand one behind the other in `data`, as [`push_leaf`](Self::push_leaf) would one by one.
+    pub fn push_leaves(
+        &mut self,
+        elements: impl Iterator<Item = (u32, usize, usize)>,
+        data: &[u8],
+    ) {
+        let mut at = self.buf.len();
+        for (flags, key_len, value_len) in elements {
+            let element = LeafElement {
+                flags,
+                pos: Self::len32(at - self.next_element),
+                key_len: Self::len32(key_len),
+                value_len: Self::len32(value_len),
+            };
+            self.put_element(element.encode());
+            at += key_len + value_len;
+        }
+        self.buf.extend_from_slice(data);
+    }
+
     /// Appends a branch element; to be called exactly `count` times, keys ascending.
     pub fn push_branch(&mut self, key: &[u8], child: u64) {
         let element = BranchElement {

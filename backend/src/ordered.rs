@@ -37,6 +37,9 @@ impl<V> Default for OrderedMap<V> {
 /// The first eight bytes as a number that sorts like the bytes; shorter keys are filled with zeros,
 /// which cannot sort a key behind a longer one it is a prefix of.
 fn prefix(key: &[u8]) -> u64 {
+    if let Some(head) = key.first_chunk() {
+        return u64::from_be_bytes(*head);
+    }
     let mut head = [0; 8];
     let n = key.len().min(8);
     head[..n].copy_from_slice(&key[..n]);
@@ -96,13 +99,22 @@ impl<V> OrderedMap<V> {
         }
     }
 
-    /// Whether the key sorts behind everything stored: the append path.
-    fn is_beyond(&self, key: &[u8]) -> bool {
-        self.run.last().is_none_or(|(last, _)| last[..] < *key)
-            && self
-                .side
-                .last_key_value()
-                .is_none_or(|(last, _)| last[..] < *key)
+    /// Whether a key with this prefix sorts behind the whole run.
+    fn is_beyond_run(&self, key: &[u8], head: u64) -> bool {
+        match (self.prefixes.last(), self.run.last()) {
+            (Some(prefix), Some((last, _))) => match prefix.cmp(&head) {
+                Ordering::Less => true,
+                Ordering::Equal => last[..] < *key,
+                Ordering::Greater => false,
+            },
+            _ => true,
+        }
+    }
+
+    /// Whether the key sorts behind everything beside the run.
+    fn is_beyond_side(&self, key: &[u8]) -> bool {
+        let last = self.side.last_key_value();
+        last.is_none_or(|(last, _)| last[..] < *key)
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Option<&V> {
@@ -127,7 +139,9 @@ impl<V> OrderedMap<V> {
         change: impl FnOnce(&mut V, I),
         fresh: impl FnOnce(I) -> V,
     ) -> bool {
-        if !self.is_beyond(&key) {
+        let head = prefix(&key);
+        let beyond_run = self.is_beyond_run(&key, head);
+        if !beyond_run || !self.is_beyond_side(&key) {
             if let Ok(i) = self.find(&key) {
                 change(&mut self.run[i].1, input);
                 return false;
@@ -137,8 +151,8 @@ impl<V> OrderedMap<V> {
                 return false;
             }
         }
-        if self.run.last().is_none_or(|(last, _)| *last < key) {
-            self.prefixes.push(prefix(&key));
+        if beyond_run {
+            self.prefixes.push(head);
             self.run.push((key, fresh(input)));
         } else {
             self.side.insert(key, fresh(input));

@@ -2,7 +2,7 @@
 use varve_backend::bbolt::BUCKET_FLAG;
 use varve_backend::{Error, Result};
 
-use super::{Change, Tx};
+use super::{Change, Tx, direct};
 use crate::content::{Child, Content, Item, Items, Slice, pair_len};
 use crate::freelist::Run;
 use crate::page::{MAX_DEPTH, Node};
@@ -27,7 +27,7 @@ enum Outcome<'c> {
     Behind(Content<'c>),
 }
 
-type ChangeSlice<'c> = &'c [(&'c [u8], Change<'c>)];
+pub(super) type ChangeSlice<'c> = &'c [(&'c [u8], Change<'c>)];
 
 /// How many changes come before a key. Few do, of the many that a batch may have: looked for in doubling
 /// steps.
@@ -124,6 +124,19 @@ impl<'a> Tx<'a> {
             };
             let (now, later) = changes.split_at(mine);
             changes = later;
+            // With a clean sibling before it, what comes behind the last leaf merges with nothing.
+            let alone = !touched && !slots.is_empty() && children.peek().is_none();
+            if alone && depth + 1 < MAX_DEPTH && !now.is_empty() {
+                let last = self.pages.node(child.page)?;
+                if let Some(tail) = self.tail(&last, now, fill)? {
+                    touched = true;
+                    if tail.stays {
+                        slots.push(Slot::Clean(child));
+                    }
+                    slots.extend(tail.written.into_iter().map(Slot::Clean));
+                    continue;
+                }
+            }
             let outcome = if now.is_empty() {
                 Outcome::Same
             } else {
@@ -261,6 +274,12 @@ pub(super) fn inline<'c>(node: &Node<'c>, changes: ChangeSlice<'c>) -> Result<Op
 /// Merges changes into a leaf. With `fill` a leaf that is full already stays when all that changes comes
 /// behind it.
 fn leaf<'c>(node: &Node<'c>, changes: ChangeSlice<'c>, fill: Option<Fill>) -> Result<Outcome<'c>> {
+    if !direct::is_off()
+        && !node.is_branch()
+        && changes.iter().all(|(_, c)| matches!(c, Change::Delete))
+    {
+        return without(node, changes);
+    }
     if !changes_something(node, changes)? {
         return Ok(Outcome::Same);
     }
@@ -310,6 +329,28 @@ fn leaf<'c>(node: &Node<'c>, changes: ChangeSlice<'c>, fill: Option<Fill>) -> Re
     Ok(Outcome::New(content))
 }
 
+/// Deletes keys of a leaf.
+fn without<'c>(node: &Node<'c>, changes: ChangeSlice<'_>) -> Result<Outcome<'c>> {
+    let (mut gone, mut from) = (Vec::with_capacity(changes.len()), 0);
+    for (key, _) in changes {
+        from = match node.search_from(key, from)? {
+            Ok(index) => {
+                if node.flags(index)?.is_bucket() {
+                    return Err(holds_bucket(key));
+                }
+                gone.push(index);
+                index + 1
+            }
+            Err(index) => index,
+        };
+    }
+    if gone.is_empty() {
+        return Ok(Outcome::Same);
+    }
+    direct::note(direct::Way::Left);
+    Ok(Outcome::New(Content::left(node, &gone)?))
+}
+
 /// Changes that all come behind the elements of a leaf of `size` bytes.
 fn append<'c>(
     mut old: Vec<Item<'c>>,
@@ -354,11 +395,14 @@ fn append<'c>(
 fn refuse_bucket(old: Option<&Item<'_>>, new_flags: u32) -> Result<()> {
     match old {
         Some(item) if item.flags & BUCKET_FLAG != new_flags & BUCKET_FLAG => {
-            let what = format!("key {} holds a nested bucket", item.key.escape_ascii());
-            Err(Error::invalid(what))
+            Err(holds_bucket(&item.key))
         }
         _ => Ok(()),
     }
+}
+
+fn holds_bucket(key: &[u8]) -> Error {
+    Error::invalid(format!("key {} holds a nested bucket", key.escape_ascii()))
 }
 
 /// Whether any change is more than a deletion of what is not there.
