@@ -35,6 +35,36 @@ fn operations_come_out_sorted_and_the_last_one_wins() {
     assert_eq!(batch.bytes(), 2 * 3 + 1 + 1 + 1);
 }
 
+/// Operations jump between buckets, one of which comes before all others late, and one is known by two
+/// addresses of the same name.
+#[test]
+fn every_operation_finds_its_bucket_whatever_came_before() {
+    let again = Bucket::new(String::from("b").leak());
+    let mut batch = Batch::new();
+    for (bucket, key) in [
+        (B, "1"),
+        (B, "2"),
+        (A, "3"),
+        (B, "4"),
+        (again, "5"),
+        (A, "6"),
+    ] {
+        batch.put(bucket, b(key), b("v"));
+    }
+    batch.delete(B, b("7"));
+    let keys = |bucket| {
+        batch
+            .ops(bucket)
+            .map(|(k, _)| k.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(keys(A), [b("3"), b("6")]);
+    assert_eq!(keys(B), [b("1"), b("2"), b("4"), b("5"), b("7")]);
+    assert_eq!((batch.ops_len(A), batch.ops_len(B)), (2, 5));
+    assert_eq!(batch.ops_len(Bucket::new("c")), 0);
+    assert!(batch.creates(A) && batch.creates(B));
+}
+
 #[test]
 fn deleting_a_bucket_forgets_what_the_batch_said_of_it_before() {
     let mut batch = Batch::new();

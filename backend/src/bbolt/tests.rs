@@ -85,3 +85,15 @@ fn a_page_is_laid_out_elements_first() {
     assert_eq!(usize::try_from(second.pos).unwrap() + 32, 50);
     assert_eq!(PageHeader::decode(&page).unwrap().overflow, 0);
 }
+
+#[test]
+fn elements_in_rows_are_laid_out_as_one_by_one() {
+    let mut single = PageBuilder::leaf(3, 9);
+    single.push_leaf(0, b"a", b"1");
+    single.push_leaf(1, b"bb", b"");
+    single.push_leaf(0, b"c", b"2222");
+    let mut rows = PageBuilder::leaf(3, 9);
+    rows.push_leaves([(0, 1, 1), (1, 2, 0)].into_iter(), b"a1bb");
+    rows.push_leaves([(0, 1, 4)].into_iter(), b"c2222");
+    assert_eq!(rows.finish(7, 512), single.finish(7, 512));
+}
