@@ -35,6 +35,8 @@ pub(crate) enum Change<'c> {
     DeleteBucket,
     /// The leaf moves to another page as it is.
     Move,
+    /// Puts alone, from the change's key on, behind all keys of the tree; the last change of all.
+    Puts(&'c [(Bytes, Op)]),
 }
 
 /// Changes of one tree, by key.
@@ -115,17 +117,13 @@ impl<'a> Tx<'a> {
         let mut buckets: Changes<'_> = Vec::new();
         for bucket in batch.buckets() {
             let name = bucket.as_bytes();
-            let mut changes: Changes<'_> = Vec::with_capacity(batch.ops_len(bucket));
-            changes.extend(batch.ops(bucket).map(|(key, op)| {
-                let change = match op {
-                    Op::Put(value) => Change::Put {
-                        flags: 0,
-                        value: Slice::Lent(value),
-                    },
-                    Op::Delete => Change::Delete,
-                };
-                (&key[..], change)
-            }));
+            let behind = self.behind(root, batch, bucket)?;
+            let before = batch.ops_len(bucket) - behind.len();
+            let mut changes: Changes<'_> = Vec::with_capacity(before + 1);
+            changes.extend(batch.ops(bucket).take(before).map(change));
+            if let Some((first, _)) = behind.first() {
+                changes.push((first, Change::Puts(behind)));
+            }
             add_moves(&mut changes, moves, name);
             if let Some(change) = self.apply_bucket(root, batch, bucket, &changes)? {
                 buckets.push((name, change));
@@ -371,6 +369,18 @@ impl<'a> Tx<'a> {
         })?;
         Ok(page)
     }
+}
+
+/// What an operation of the batch does to its key.
+fn change<'c>((key, op): (&'c Bytes, &'c Op)) -> (&'c [u8], Change<'c>) {
+    let change = match op {
+        Op::Put(value) => Change::Put {
+            flags: 0,
+            value: Slice::Lent(value),
+        },
+        Op::Delete => Change::Delete,
+    };
+    (key, change)
 }
 
 /// Adds the moves of one bucket on keys nothing else happens to.

@@ -146,6 +146,17 @@ impl Batch {
         self.find(bucket).into_iter().flat_map(|b| b.ops.iter())
     }
 
+    /// The same as one slice, if the keys came in ascending order.
+    pub fn ascending_ops(&self, bucket: Bucket) -> Option<&[(Bytes, Op)]> {
+        self.find(bucket).and_then(|b| b.ops.as_run())
+    }
+
+    /// Makes room for so many operations on a bucket, of keys that come in ascending order. No more than a
+    /// hint: it saves moving what is there while the batch grows.
+    pub fn reserve(&mut self, bucket: Bucket, operations: usize) {
+        self.slot(bucket).ops.reserve(operations);
+    }
+
     /// Number of keys of one bucket with an operation.
     pub fn ops_len(&self, bucket: Bucket) -> usize {
         self.find(bucket).map_or(0, |b| b.ops.len())

@@ -55,6 +55,17 @@ impl<V> OrderedMap<V> {
         self.run.is_empty() && self.side.is_empty()
     }
 
+    /// Makes room for keys that arrive in ascending order.
+    pub(crate) fn reserve(&mut self, keys: usize) {
+        self.prefixes.reserve(keys);
+        self.run.reserve(keys);
+    }
+
+    /// All pairs, ascending, if none arrived out of order.
+    pub(crate) fn as_run(&self) -> Option<&[(Bytes, V)]> {
+        self.side.is_empty().then_some(&self.run[..])
+    }
+
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }

@@ -2,7 +2,7 @@
 use varve_backend::bbolt::BUCKET_FLAG;
 use varve_backend::{Error, Result};
 
-use super::{Change, Tx, direct};
+use super::{Change, Tx, change, direct};
 use crate::content::{Child, Content, Item, Items, Slice, pair_len};
 use crate::freelist::Run;
 use crate::page::{MAX_DEPTH, Node};
@@ -273,7 +273,16 @@ pub(super) fn inline<'c>(node: &Node<'c>, changes: ChangeSlice<'c>) -> Result<Op
 
 /// Merges changes into a leaf. With `fill` a leaf that is full already stays when all that changes comes
 /// behind it.
-fn leaf<'c>(node: &Node<'c>, changes: ChangeSlice<'c>, fill: Option<Fill>) -> Result<Outcome<'c>> {
+fn leaf<'c>(
+    node: &Node<'c>,
+    changes: &[(&'c [u8], Change<'c>)],
+    fill: Option<Fill>,
+) -> Result<Outcome<'c>> {
+    if let Some(((_, Change::Puts(puts)), before)) = changes.split_last() {
+        let puts = puts.iter().map(|(key, op)| change((key, op)));
+        let all: Vec<_> = before.iter().cloned().chain(puts).collect();
+        return leaf(node, &all, fill);
+    }
     if !direct::is_off()
         && !node.is_branch()
         && changes.iter().all(|(_, c)| matches!(c, Change::Delete))
@@ -298,11 +307,11 @@ fn leaf<'c>(node: &Node<'c>, changes: ChangeSlice<'c>, fill: Option<Fill>) -> Re
     let mut items = Vec::with_capacity(old.len() + changes.len());
     let (mut shrunk, mut grown) = (false, false);
     let mut old = old.into_iter().peekable();
-    for (key, change) in changes {
-        while let Some(item) = old.next_if(|item| item.key[..] < **key) {
+    for &(key, ref change) in changes {
+        while let Some(item) = old.next_if(|item| item.key[..] < *key) {
             items.push(item);
         }
-        let replaced = old.next_if(|item| item.key[..] == **key);
+        let replaced = old.next_if(|item| item.key[..] == *key);
         match change {
             Change::Move => items.extend(replaced),
             Change::Delete => {
@@ -310,6 +319,7 @@ fn leaf<'c>(node: &Node<'c>, changes: ChangeSlice<'c>, fill: Option<Fill>) -> Re
                 refuse_bucket(replaced.as_ref(), 0)?;
             }
             Change::DeleteBucket => shrunk |= replaced.is_some(),
+            Change::Puts(_) => unreachable!("puts behind all keys were listed above"),
             Change::Put { flags, value } => {
                 refuse_bucket(replaced.as_ref(), *flags)?;
                 grown |= replaced.is_none_or(|old| old.value.len() < value.len());
@@ -355,18 +365,19 @@ fn without<'c>(node: &Node<'c>, changes: ChangeSlice<'_>) -> Result<Outcome<'c>>
 fn append<'c>(
     mut old: Vec<Item<'c>>,
     size: usize,
-    changes: ChangeSlice<'c>,
+    changes: &[(&'c [u8], Change<'c>)],
     fill: Option<Fill>,
 ) -> Result<Outcome<'c>> {
     let mut new = changes
         .iter()
-        .filter_map(|(key, change)| match change {
+        .filter_map(|&(key, ref change)| match change {
             Change::Put { flags, value } => Some(Item {
                 flags: *flags,
                 key: Slice::Lent(key),
                 value: value.clone(),
             }),
             Change::Delete | Change::DeleteBucket | Change::Move => None,
+            Change::Puts(_) => unreachable!("puts behind all keys were listed before"),
         })
         .peekable();
     let full = match (fill, new.peek()) {
@@ -409,7 +420,7 @@ fn holds_bucket(key: &[u8]) -> Error {
 fn changes_something(node: &Node<'_>, changes: ChangeSlice<'_>) -> Result<bool> {
     for (key, change) in changes {
         match change {
-            Change::Put { .. } | Change::Move => return Ok(true),
+            Change::Put { .. } | Change::Puts(_) | Change::Move => return Ok(true),
             Change::Delete | Change::DeleteBucket => {
                 if node.search(key)?.is_ok() {
                     return Ok(true);

@@ -8,16 +8,18 @@ use std::cell::Cell;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
     /// Pairs of the batch behind a leaf of the file.
-    Tail,
+    Tail = 0,
     /// A leaf of the file less some elements.
-    Left,
+    Left = 1,
+    /// No leaf: the puts of a batch that come behind all keys were not listed.
+    Behind = 2,
 }
 
 #[cfg(test)]
 thread_local! {
     pub(super) static OFF: Cell<bool> = const { Cell::new(false) };
-    /// Leaves made each way.
-    pub(super) static NOTED: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
+    /// How often each way was taken.
+    pub(super) static NOTED: Cell<[u64; 3]> = const { Cell::new([0; 3]) };
 }
 
 /// Whether all leaves are made of lists.
@@ -33,11 +35,9 @@ pub(super) fn is_off() -> bool {
 pub(super) fn note(way: Way) {
     #[cfg(test)]
     {
-        let (tail, left) = NOTED.get();
-        NOTED.set(match way {
-            Way::Tail => (tail + 1, left),
-            Way::Left => (tail, left + 1),
-        });
+        let mut noted = NOTED.get();
+        noted[way as usize] += 1;
+        NOTED.set(noted);
     }
     #[cfg(not(test))]
     let _: Way = way;

@@ -3,19 +3,23 @@
 //! Used by the pass over a tree for the last leaf of a branch, the place where revisions grow. The pages
 //! are, byte for byte, those that lists of elements would give: what belongs together is decided by the
 //! same [`Plan`].
-use varve_backend::Result;
+use bytes::Bytes;
 use varve_backend::bbolt::{ELEMENT_LEN, HEADER_LEN, PageBuilder};
+use varve_backend::{Batch, Bucket, Op, Result};
 
 use super::apply::ChangeSlice;
 use super::direct::{self, Way};
 use super::{Change, Tx};
 use crate::content::{Child, Slice, pair_len};
 use crate::freelist::Run;
-use crate::page::{LeafEntry, Node};
+use crate::page::{LeafEntry, MAX_DEPTH, Node};
 use crate::split::{Piece, Plan};
 
 #[cfg(test)]
 mod tests;
+
+/// So many puts behind all keys are worth looking for the last key, in order not to list them.
+const MANY: usize = 64;
 
 /// What became of a leaf with pairs behind it.
 pub(super) struct Tail<'c> {
@@ -29,10 +33,90 @@ pub(super) struct Tail<'c> {
 struct Elements<'l, 'a, 'c> {
     leaf: &'l Node<'a>,
     old: Vec<LeafEntry>,
-    new: ChangeSlice<'c>,
+    new: Puts<'c>,
+}
+
+/// Changes that are all puts.
+struct Puts<'c> {
+    listed: ChangeSlice<'c>,
+    rest: &'c [(Bytes, Op)],
+}
+
+impl<'c> Puts<'c> {
+    /// `None` when not all of them are, or there is none.
+    fn new(changes: ChangeSlice<'c>) -> Option<Self> {
+        let (listed, rest) = match changes.split_last() {
+            Some(((_, Change::Puts(rest)), listed)) => (listed, *rest),
+            _ => (changes, &[][..]),
+        };
+        let all = listed.iter().all(|(_, c)| matches!(c, Change::Put { .. }));
+        (all && !changes.is_empty()).then_some(Self { listed, rest })
+    }
+
+    fn len(&self) -> usize {
+        self.listed.len() + self.rest.len()
+    }
+
+    /// Flags, key and value of one of them.
+    fn get(&self, index: usize) -> (u32, &'c [u8], &'c [u8]) {
+        match (self.listed.get(index), index.checked_sub(self.listed.len())) {
+            (Some((key, Change::Put { flags, value })), _) => (*flags, key, value),
+            (None, Some(index)) => match &self.rest[index] {
+                (key, Op::Put(value)) => (0, key, value),
+                (_, Op::Delete) => unreachable!("only puts are taken together"),
+            },
+            _ => unreachable!("all changes are puts"),
+        }
+    }
+
+    fn lens(&self) -> impl Iterator<Item = usize> {
+        let len = |index| {
+            let (_, key, value) = self.get(index);
+            pair_len(key, value)
+        };
+        (0..self.len()).map(len)
+    }
 }
 
 impl<'a> Tx<'a> {
+    /// The operations of a batch that are puts behind all keys of their bucket, if there are many.
+    pub(super) fn behind<'c>(
+        &self,
+        root: u64,
+        batch: &'c Batch,
+        bucket: Bucket,
+    ) -> Result<&'c [(Bytes, Op)]> {
+        let many = |ops: &&[(Bytes, Op)]| ops.len() >= MANY;
+        let Some(ops) = batch.ascending_ops(bucket).filter(many) else {
+            return Ok(&[]);
+        };
+        if direct::is_off() || batch.removes(bucket) {
+            return Ok(&[]);
+        }
+        let Some((leaf, index)) = self.element(root, bucket.as_bytes())? else {
+            return Ok(&[]);
+        };
+        let mut node = leaf.bucket_root(&leaf.leaf(index)?)?;
+        for _ in 0..MAX_DEPTH {
+            let Some(last) = node.count().checked_sub(1) else {
+                break;
+            };
+            if node.is_branch() {
+                node = self.pages.node(node.branch(last)?.1)?;
+                continue;
+            }
+            let last = node.key(last)?;
+            let behind = &ops[ops.partition_point(|(key, _)| key[..] <= *last)..];
+            let all = behind.iter().all(|(_, op)| matches!(op, Op::Put(_)));
+            if all && many(&behind) {
+                direct::note(Way::Behind);
+                return Ok(behind);
+            }
+            break;
+        }
+        Ok(&[])
+    }
+
     /// Writes pairs that all come behind `leaf`, which has none but clean siblings before it; `None`, and
     /// nothing is done, when the changes are others.
     pub(super) fn tail<'c>(
@@ -44,15 +128,13 @@ impl<'a> Tx<'a> {
     where
         'a: 'c,
     {
-        let (Some((first, _)), Some(last)) = (new.first(), leaf.count().checked_sub(1)) else {
+        let (Some(new), Some(last)) = (Puts::new(new), leaf.count().checked_sub(1)) else {
             return Ok(None);
         };
-        if direct::is_off() || leaf.is_branch() || leaf.key(last)? >= *first {
+        if direct::is_off() || leaf.is_branch() || leaf.key(last)? >= new.get(0).1 {
             return Ok(None);
         }
-        let Some(added) = lens(new) else {
-            return Ok(None);
-        };
+        let added: usize = new.lens().sum();
         direct::note(Way::Tail);
         let old: Result<Vec<LeafEntry>> = (0..=last).map(|index| leaf.leaf(index)).collect();
         let mut elements = Elements {
@@ -63,7 +145,7 @@ impl<'a> Tx<'a> {
         let fill = self.fill(fill);
         let (size, next) = (
             HEADER_LEN + elements.old_lens().sum::<usize>(),
-            put_len(&new[0]),
+            elements.new.lens().next().unwrap_or(0),
         );
         let stays = size + next > fill.page_size && Plan::appending(fill, size).is_full(size, next);
         let total = if stays {
@@ -76,12 +158,12 @@ impl<'a> Tx<'a> {
         };
         let pieces = if total <= fill.page_size {
             vec![Piece {
-                range: 0..elements.old.len() + new.len(),
+                range: 0..elements.old.len() + elements.new.len(),
                 size: total,
             }]
         } else {
-            let new = new.iter().map(put_len);
-            Plan::appending(fill, total).cut(elements.old_lens().chain(new), 1)
+            let lens = elements.old_lens().chain(elements.new.lens());
+            Plan::appending(fill, total).cut(lens, 1)
         };
         let mut written = Vec::with_capacity(pieces.len());
         for piece in &pieces {
@@ -96,19 +178,6 @@ impl<'a> Tx<'a> {
     }
 }
 
-/// Bytes that pairs take; `None` when not all changes are pairs.
-fn lens(changes: ChangeSlice<'_>) -> Option<usize> {
-    let put = |c: &(&[u8], Change<'_>)| matches!(c.1, Change::Put { .. }).then(|| put_len(c));
-    changes.iter().map(put).sum()
-}
-
-fn put_len((key, change): &(&[u8], Change<'_>)) -> usize {
-    match change {
-        Change::Put { value, .. } => pair_len(key, value),
-        Change::Delete | Change::DeleteBucket | Change::Move => 0,
-    }
-}
-
 impl<'a: 'c, 'c> Elements<'_, 'a, 'c> {
     fn old_lens(&self) -> impl Iterator<Item = usize> {
         let len = |e: &LeafEntry| ELEMENT_LEN + e.key.len() + e.value.len();
@@ -118,7 +187,7 @@ impl<'a: 'c, 'c> Elements<'_, 'a, 'c> {
     fn key(&self, index: usize) -> Slice<'c> {
         match (self.old.get(index), index.checked_sub(self.old.len())) {
             (Some(entry), _) => self.leaf.slice(&entry.key),
-            (None, Some(index)) => Slice::Lent(self.new.get(index).map_or(&[], |(key, _)| key)),
+            (None, Some(index)) => Slice::Lent(self.new.get(index).1),
             (None, None) => Slice::Lent(&[]),
         }
     }
@@ -134,10 +203,9 @@ impl<'a: 'c, 'c> Elements<'_, 'a, 'c> {
             let (key, value) = (self.leaf.bytes(&entry.key), self.leaf.bytes(&entry.value));
             builder.push_leaf(entry.flags, key, value);
         }
-        for (key, change) in &self.new[from.max(border) - border..to.max(border) - border] {
-            if let Change::Put { flags, value } = change {
-                builder.push_leaf(*flags, key, value);
-            }
+        for index in from.max(border)..to {
+            let (flags, key, value) = self.new.get(index - border);
+            builder.push_leaf(flags, key, value);
         }
         builder
     }

@@ -79,6 +79,7 @@ impl Store for Varve {
         let mut keys = BytesMut::with_capacity(17 * usize::try_from(range.end - range.start)?);
         range.clone().for_each(|main| keys.extend_from_slice(&revision(main)));
         let keys = keys.freeze();
+        batch.reserve(KEY, keys.len() / 17);
         for (n, main) in range.enumerate() {
             batch.put(KEY, keys.slice(17 * n..17 * n + 17), values.of(main, len));
         }

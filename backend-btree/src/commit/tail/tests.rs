@@ -55,15 +55,28 @@ fn batch(step: &Step, next: &mut u64) -> Batch {
             }
         }
         Step::Mixed { seed } => {
-            for i in 0..seed % 23 {
-                let n = seed.wrapping_mul(i + 7) % (*next + 1);
+            let below = *next + 1;
+            let mut some: Vec<u64> = (0..seed % 23)
+                .map(|i| seed.wrapping_mul(i + 7) % below)
+                .collect();
+            if seed % 4 > 0 {
+                // The order in which a batch gives out all its operations as one slice.
+                some.sort_unstable();
+            }
+            if seed % 8 > 5 {
+                // What stands before the new keys goes away.
+                let from = next.saturating_sub(seed % 50);
+                some.retain(|n| *n < from);
+                some.extend(from..*next);
+            }
+            for (i, n) in some.into_iter().enumerate() {
                 if i % 3 == 0 {
                     batch.put(KEY, key(n), value(seed, 60));
                 } else {
                     batch.delete(KEY, key(n));
                 }
             }
-            append(&mut batch, next, seed % 5, 40);
+            append(&mut batch, next, seed % 200, 40);
         }
     }
     batch
@@ -80,12 +93,13 @@ fn image(db: &BtreeEngine) -> Vec<u8> {
 }
 
 /// Runs the steps on two engines, one of which makes all leaves of lists, and compares their files after
-/// every commit; returns how many leaves were made of a tail and of what was left.
-fn both(options: &BtreeOptions, steps: &[Step]) -> (u64, u64) {
+/// every commit; returns how many leaves were made of a tail and of what was left, and how often puts were
+/// not listed.
+fn both(options: &BtreeOptions, steps: &[Step]) -> [u64; 3] {
     let open = || BtreeEngine::open(SimFs::new().shared(), "/db", options.clone()).unwrap();
     let (direct, lists) = (open(), open());
     let mut next = 1;
-    NOTED.set((0, 0));
+    NOTED.set([0; 3]);
     for (n, step) in steps.iter().enumerate() {
         let batch = batch(step, &mut next);
         direct.commit(&batch).unwrap();
@@ -118,9 +132,11 @@ fn revisions_and_their_deletion_go_straight_into_pages() {
         let (from, to, every) = [(0, 400, 50), (100, 130, 1), (500, 900, 9)][n % 3];
         steps.push(Step::Thin { from, to, every });
     }
-    let (tail, left) = both(&options(4096, 100), &steps);
+    let [tail, left, behind] = both(&options(4096, 100), &steps);
     assert!(tail >= 50, "{tail} of 60 appending commits");
     assert!(left >= 1000, "{left} leaves with deletions");
+    // Of both buckets: 100, 1,000 and 90 pairs, not 1 and 3, nor 33 and 30 in the other bucket.
+    assert!(behind >= 36, "{behind} of 36 long commits");
 }
 
 fn step() -> impl Strategy<Value = Step> {
