@@ -114,7 +114,8 @@ impl<'a> Left<'a> {
     }
 }
 
-fn entry_len(entry: &LeafEntry) -> usize {
+/// Bytes an element of a leaf takes.
+pub(crate) fn entry_len(entry: &LeafEntry) -> usize {
     ELEMENT_LEN + entry.key.len() + entry.value.len()
 }
 

@@ -106,8 +106,30 @@ impl Plan {
 
     /// For elements that came in at the end of a node that has `total` bytes with them.
     pub(crate) fn appending(fill: Fill, total: usize) -> Self {
-        let bulk = total >= BULK_PAGES * fill.page_size;
+        let bulk = Self::is_bulk(fill, total);
         Self::filling(fill, if bulk { Runs::Long } else { Runs::Short })
+    }
+
+    /// Whether so many bytes that come in at the end are many.
+    pub(crate) fn is_bulk(fill: Fill, total: usize) -> bool {
+        total >= BULK_PAGES * fill.page_size
+    }
+
+    /// The first piece that [`cut`](Self::cut) makes of what comes in at the end, from an element on whose
+    /// length is the first of `lens`.
+    pub(crate) fn first(&self, from: usize, lens: impl Iterator<Item = usize>) -> Piece {
+        let (mut to, mut size) = (from, HEADER_LEN);
+        for len in lens {
+            if to > from && self.is_full(size, len) {
+                break;
+            }
+            size += len;
+            to += 1;
+        }
+        Piece {
+            range: from..to,
+            size,
+        }
     }
 
     fn filling(fill: Fill, runs: Runs) -> Self {

@@ -27,6 +27,8 @@ pub struct Batch {
     /// The bucket of the operation before: mostly that of the next one too.
     last: usize,
     bytes: usize,
+    /// An operation has a key or a value of an impossible length.
+    unfit: bool,
 }
 
 #[derive(Debug)]
@@ -34,6 +36,8 @@ struct BucketOps {
     bucket: Bucket,
     removes: bool,
     creates: bool,
+    /// A key was to be deleted, now or before another operation on it.
+    deletes: bool,
     ops: OrderedMap<Op>,
 }
 
@@ -67,6 +71,7 @@ impl Batch {
                     bucket,
                     removes: false,
                     creates: false,
+                    deletes: false,
                     ops: OrderedMap::default(),
                 };
                 self.buckets.insert(i, fresh);
@@ -111,9 +116,13 @@ impl Batch {
 
     fn push(&mut self, bucket: Bucket, key: Bytes, op: Op) {
         let (key_len, added) = (key.len(), cost(&op));
+        self.unfit |= !fits_key(&key) || added > crate::MAX_VALUE_LEN;
         let mut replaced = 0;
         let slot = self.slot(bucket);
-        slot.creates |= matches!(op, Op::Put(_));
+        match op {
+            Op::Put(_) => slot.creates = true,
+            Op::Delete => slot.deletes = true,
+        }
         let new = slot.ops.upsert(
             key,
             op,
@@ -146,9 +155,10 @@ impl Batch {
         self.find(bucket).into_iter().flat_map(|b| b.ops.iter())
     }
 
-    /// The same as one slice, if the keys came in ascending order.
-    pub fn ascending_ops(&self, bucket: Bucket) -> Option<&[(Bytes, Op)]> {
-        self.find(bucket).and_then(|b| b.ops.as_run())
+    /// The same as one slice, if the keys came in ascending order and none was to be deleted.
+    pub fn ascending_puts(&self, bucket: Bucket) -> Option<&[(Bytes, Op)]> {
+        let ops = self.find(bucket).filter(|b| !b.deletes);
+        ops.and_then(|b| b.ops.as_run())
     }
 
     /// Makes room for so many operations on a bucket, of keys that come in ascending order. No more than a
@@ -185,6 +195,9 @@ impl Batch {
     pub fn validate(&self) -> crate::Result<()> {
         for b in &self.buckets {
             check_key("bucket name", b.bucket.as_bytes())?;
+            if !self.unfit {
+                continue;
+            }
             for (key, op) in b.ops.iter() {
                 check_key("key", key)?;
                 if cost(op) > crate::MAX_VALUE_LEN {
@@ -201,8 +214,12 @@ impl Batch {
     }
 }
 
+fn fits_key(key: &[u8]) -> bool {
+    (1..=crate::MAX_KEY_LEN).contains(&key.len())
+}
+
 fn check_key(what: &str, key: &[u8]) -> crate::Result<()> {
-    if key.is_empty() || key.len() > crate::MAX_KEY_LEN {
+    if !fits_key(key) {
         return Err(crate::Error::invalid(format!(
             "{what} of {} bytes, 1 to {} are possible",
             key.len(),

@@ -10,7 +10,7 @@ use varve_backend::{Batch, Bucket, Op, Result};
 use super::apply::ChangeSlice;
 use super::direct::{self, Way};
 use super::{Change, Tx};
-use crate::content::{Child, Slice, pair_len};
+use crate::content::{Child, Slice, entry_len, pair_len};
 use crate::freelist::Run;
 use crate::page::{LeafEntry, MAX_DEPTH, Node};
 use crate::split::{Piece, Plan};
@@ -69,12 +69,10 @@ impl<'c> Puts<'c> {
         }
     }
 
-    fn lens(&self) -> impl Iterator<Item = usize> {
-        let len = |index| {
-            let (_, key, value) = self.get(index);
-            pair_len(key, value)
-        };
-        (0..self.len()).map(len)
+    /// Bytes one of them takes.
+    fn len_of(&self, index: usize) -> usize {
+        let (_, key, value) = self.get(index);
+        pair_len(key, value)
     }
 }
 
@@ -87,7 +85,7 @@ impl<'a> Tx<'a> {
         bucket: Bucket,
     ) -> Result<&'c [(Bytes, Op)]> {
         let many = |ops: &&[(Bytes, Op)]| ops.len() >= MANY;
-        let Some(ops) = batch.ascending_ops(bucket).filter(many) else {
+        let Some(ops) = batch.ascending_puts(bucket).filter(many) else {
             return Ok(&[]);
         };
         if direct::is_off() || batch.removes(bucket) {
@@ -107,8 +105,7 @@ impl<'a> Tx<'a> {
             }
             let last = node.key(last)?;
             let behind = &ops[ops.partition_point(|(key, _)| key[..] <= *last)..];
-            let all = behind.iter().all(|(_, op)| matches!(op, Op::Put(_)));
-            if all && many(&behind) {
+            if many(&behind) {
                 direct::note(Way::Behind);
                 return Ok(behind);
             }
@@ -134,7 +131,6 @@ impl<'a> Tx<'a> {
         if direct::is_off() || leaf.is_branch() || leaf.key(last)? >= new.get(0).1 {
             return Ok(None);
         }
-        let added: usize = new.lens().sum();
         direct::note(Way::Tail);
         let old: Result<Vec<LeafEntry>> = (0..=last).map(|index| leaf.leaf(index)).collect();
         let mut elements = Elements {
@@ -144,44 +140,58 @@ impl<'a> Tx<'a> {
         };
         let fill = self.fill(fill);
         let (size, next) = (
-            HEADER_LEN + elements.old_lens().sum::<usize>(),
-            elements.new.lens().next().unwrap_or(0),
+            HEADER_LEN + elements.old.iter().map(entry_len).sum::<usize>(),
+            elements.new.len_of(0),
         );
         let stays = size + next > fill.page_size && Plan::appending(fill, size).is_full(size, next);
-        let total = if stays {
+        if stays {
             elements.old.clear();
-            HEADER_LEN + added
         } else {
             let (start, len) = (leaf.id(), leaf.page_count());
             self.release(Run { start, len });
-            size + added
-        };
-        let pieces = if total <= fill.page_size {
-            vec![Piece {
-                range: 0..elements.old.len() + elements.new.len(),
-                size: total,
-            }]
-        } else {
-            let lens = elements.old_lens().chain(elements.new.lens());
-            Plan::appending(fill, total).cut(lens, 1)
-        };
-        let mut written = Vec::with_capacity(pieces.len());
-        for piece in &pieces {
+        }
+        let count = elements.old.len() + elements.new.len();
+        // Whether they are many is known long before all are counted.
+        let counted = (0..count).try_fold(HEADER_LEN, |sum, index| {
+            let sum = sum + elements.len(index);
+            if Plan::is_bulk(fill, sum) {
+                Err(sum)
+            } else {
+                Ok(sum)
+            }
+        });
+        let (Ok(total) | Err(total)) = counted;
+        let plan = (total > fill.page_size).then(|| Plan::appending(fill, total));
+        let mut written = Vec::new();
+        let mut from = 0;
+        while from < count {
+            let lens = (from..count).map(|index| elements.len(index));
+            let piece = match &plan {
+                Some(plan) => plan.first(from, lens),
+                None => Piece {
+                    range: 0..count,
+                    size: total,
+                },
+            };
             let page = self.allocate(piece.size.div_ceil(fill.page_size) as u64);
             self.out.page(page, |buf| {
-                elements.build(piece, buf).finish(page, fill.page_size)
+                elements.build(&piece, buf).finish(page, fill.page_size)
             })?;
-            let key = elements.key(piece.range.start);
+            let key = elements.key(from);
             written.push(Child { key, page });
+            from = piece.range.end;
         }
         Ok(Some(Tail { stays, written }))
     }
 }
 
 impl<'a: 'c, 'c> Elements<'_, 'a, 'c> {
-    fn old_lens(&self) -> impl Iterator<Item = usize> {
-        let len = |e: &LeafEntry| ELEMENT_LEN + e.key.len() + e.value.len();
-        self.old.iter().map(len)
+    /// Bytes one of them takes.
+    fn len(&self, index: usize) -> usize {
+        match self.old.get(index) {
+            Some(entry) => entry_len(entry),
+            None => self.new.len_of(index - self.old.len()),
+        }
     }
 
     fn key(&self, index: usize) -> Slice<'c> {
