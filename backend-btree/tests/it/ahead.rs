@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use varve_backend::{Batch, Engine};
 use varve_backend_btree::{BtreeEngine, BtreeOptions};
-use varve_vfs::{DynFs, File, Fs, LockKind, Metadata, OpenOptions, RealFs};
+use varve_vfs::{DynFs, File, FileHooks, Fs, FsHooks, Hooked, OpenOptions, RealFs};
 
 use crate::common::{self, KEY};
 
@@ -18,87 +18,23 @@ struct Syncs {
     seen: AtomicUsize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Faulty(Arc<Syncs>);
 
-#[derive(Debug)]
-struct FaultyFile(Box<dyn File>, Arc<Syncs>);
-
-impl File for FaultyFile {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.0.read_at(buf, offset)
-    }
-
-    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        self.0.write_at(buf, offset)
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-
-    fn set_len(&self, len_bytes: u64) -> io::Result<()> {
-        self.0.set_len(len_bytes)
-    }
-
-    fn allocate(&self, len_bytes: u64) -> io::Result<()> {
-        self.0.allocate(len_bytes)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        let beside = std::thread::current().name() == Some("btree-sync");
-        if beside && self.1.seen.fetch_add(1, Ordering::SeqCst) >= self.1.fail_from {
-            // As Linux has it, nobody else is told.
-            return Err(io::Error::other("a page did not reach the disk"));
-        }
-        self.0.sync_data()
-    }
-
-    fn sync_all(&self) -> io::Result<()> {
-        self.0.sync_all()
-    }
-
-    fn try_lock(&self, kind: LockKind) -> io::Result<()> {
-        self.0.try_lock(kind)
-    }
-
-    fn as_real(&self) -> Option<&std::fs::File> {
-        self.0.as_real()
+impl FsHooks for Faulty {
+    fn open(&self, fs: &dyn Fs, path: &Path, options: OpenOptions) -> io::Result<Box<dyn File>> {
+        Ok(Box::new(Hooked::new(fs.open(path, options)?, self.clone())))
     }
 }
 
-impl Fs for Faulty {
-    fn open(&self, path: &Path, options: OpenOptions) -> io::Result<Box<dyn File>> {
-        let file = RealFs.open(path, options)?;
-        Ok(Box::new(FaultyFile(file, Arc::clone(&self.0))))
-    }
-
-    fn create_dir_all(&self, path: &Path, mode: u32) -> io::Result<()> {
-        RealFs.create_dir_all(path, mode)
-    }
-
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<String>> {
-        RealFs.read_dir(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        RealFs.rename(from, to)
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        RealFs.remove_file(path)
-    }
-
-    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        RealFs.remove_dir_all(path)
-    }
-
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        RealFs.sync_dir(path)
-    }
-
-    fn metadata(&self, path: &Path) -> io::Result<Metadata> {
-        RealFs.metadata(path)
+impl FileHooks for Faulty {
+    fn sync_data(&self, file: &dyn File) -> io::Result<()> {
+        let beside = std::thread::current().name() == Some("btree-sync");
+        if beside && self.0.seen.fetch_add(1, Ordering::SeqCst) >= self.0.fail_from {
+            // As Linux has it, nobody else is told.
+            return Err(io::Error::other("a page did not reach the disk"));
+        }
+        file.sync_data()
     }
 }
 
@@ -108,7 +44,7 @@ fn open(dir: &Path, fail_from: usize) -> (BtreeEngine, Arc<Syncs>) {
         fail_from,
         ..Syncs::default()
     });
-    let fs: DynFs = Arc::new(Faulty(Arc::clone(&syncs)));
+    let fs: DynFs = Arc::new(Hooked::new(RealFs::shared(), Faulty(Arc::clone(&syncs))));
     let engine = common::open(&fs, &dir.join("db"), BtreeOptions::default());
     (engine, syncs)
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, bail};
-use varve_vfs::{DynFs, File, Fs, LockKind, Metadata, OpenOptions, RealFs};
+use varve_vfs::{DynFs, File, FileHooks, Fs, FsHooks, Hooked, OpenOptions, RealFs};
 
 use crate::store::{Store, Values};
 
@@ -31,98 +31,40 @@ impl Log {
     }
 }
 
-/// The real file system; writes to files called `db` are noted down.
-#[derive(Debug)]
-pub struct Recorder(pub Log);
-
-#[derive(Debug)]
-struct Recorded {
-    file: Box<dyn File>,
-    log: Log,
-}
-
-impl File for Recorded {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.file.read_at(buf, offset)
-    }
-
-    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        let len = self.file.write_at(buf, offset)?;
-        self.log.push(Op::Write { at: offset, len });
-        Ok(len)
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-
-    fn set_len(&self, len_bytes: u64) -> io::Result<()> {
-        self.log.push(Op::SetLen(len_bytes));
-        self.file.set_len(len_bytes)
-    }
-
-    fn allocate(&self, len_bytes: u64) -> io::Result<()> {
-        self.file.allocate(len_bytes)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        // Syncs that run beside the writing have no place in the order of calls; the last one waits for all.
-        if std::thread::current().name() != Some("btree-sync") {
-            self.log.push(Op::Sync);
-        }
-        self.file.sync_data()
-    }
-
-    fn sync_all(&self) -> io::Result<()> {
-        self.log.push(Op::Sync);
-        self.file.sync_all()
-    }
-
-    fn try_lock(&self, kind: LockKind) -> io::Result<()> {
-        self.file.try_lock(kind)
-    }
-
-    fn as_real(&self) -> Option<&std::fs::File> {
-        self.file.as_real()
-    }
-}
-
-impl Fs for Recorder {
-    fn open(&self, path: &Path, options: OpenOptions) -> io::Result<Box<dyn File>> {
-        let file = RealFs.open(path, options)?;
+/// Writes to files called `db` are noted down.
+impl FsHooks for Log {
+    fn open(&self, fs: &dyn Fs, path: &Path, options: OpenOptions) -> io::Result<Box<dyn File>> {
+        let file = fs.open(path, options)?;
         if !path.ends_with("db") {
             return Ok(file);
         }
-        let log = self.0.clone();
-        Ok(Box::new(Recorded { file, log }))
+        Ok(Box::new(Hooked::new(file, self.clone())))
+    }
+}
+
+impl FileHooks for Log {
+    fn write_at(&self, file: &dyn File, buf: &[u8], offset: u64) -> io::Result<usize> {
+        let len = file.write_at(buf, offset)?;
+        self.push(Op::Write { at: offset, len });
+        Ok(len)
     }
 
-    fn create_dir_all(&self, path: &Path, mode: u32) -> io::Result<()> {
-        RealFs.create_dir_all(path, mode)
+    fn set_len(&self, file: &dyn File, len_bytes: u64) -> io::Result<()> {
+        self.push(Op::SetLen(len_bytes));
+        file.set_len(len_bytes)
     }
 
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<String>> {
-        RealFs.read_dir(path)
+    fn sync_data(&self, file: &dyn File) -> io::Result<()> {
+        // Syncs that run beside the writing have no place in the order of calls; the last one waits for all.
+        if std::thread::current().name() != Some("btree-sync") {
+            self.push(Op::Sync);
+        }
+        file.sync_data()
     }
 
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        RealFs.rename(from, to)
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        RealFs.remove_file(path)
-    }
-
-    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        RealFs.remove_dir_all(path)
-    }
-
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        RealFs.sync_dir(path)
-    }
-
-    fn metadata(&self, path: &Path) -> io::Result<Metadata> {
-        RealFs.metadata(path)
+    fn sync_all(&self, file: &dyn File) -> io::Result<()> {
+        self.push(Op::Sync);
+        file.sync_all()
     }
 }
 
@@ -142,7 +84,7 @@ pub fn open(dir: &Path) -> Result<(DynFs, Replay)> {
         log: log.clone(),
         bytes: vec![0xa5; 1 << 20],
     };
-    Ok((Arc::new(Recorder(log)), replay))
+    Ok((Arc::new(Hooked::new(RealFs::shared(), log)), replay))
 }
 
 impl Replay {

@@ -4,65 +4,32 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use varve_vfs::{DynFs, File, Fs, Metadata, OpenOptions, SimFs};
+use varve_vfs::{DynFs, File, Fs, FsHooks, Hooked, OpenOptions, SimFs};
 use varve_wal::{Error, SegmentName, Wal};
 
 use crate::support::{create, dir, entry, snapshot, state};
 
 /// Removes the oldest segment just before somebody opens it, so many times.
 #[derive(Debug)]
-struct Purging {
-    sim: SimFs,
-    times: AtomicUsize,
+struct Purging(AtomicUsize);
+
+fn oldest(fs: &dyn Fs) -> PathBuf {
+    let names = fs.read_dir(dir()).unwrap();
+    let name = names
+        .iter()
+        .find_map(|name| SegmentName::parse(name))
+        .unwrap();
+    name.path_in(dir())
 }
 
-impl Purging {
-    fn oldest(&self) -> PathBuf {
-        let names = self.sim.read_dir(dir()).unwrap();
-        let name = names
-            .iter()
-            .find_map(|name| SegmentName::parse(name))
-            .unwrap();
-        name.path_in(dir())
-    }
-}
-
-impl Fs for Purging {
-    fn open(&self, path: &Path, options: OpenOptions) -> io::Result<Box<dyn File>> {
-        let due = self.times.load(Ordering::Relaxed) > 0;
-        if due && path == self.oldest() {
-            self.times.fetch_sub(1, Ordering::Relaxed);
-            self.sim.remove_file(path)?;
+impl FsHooks for Purging {
+    fn open(&self, fs: &dyn Fs, path: &Path, options: OpenOptions) -> io::Result<Box<dyn File>> {
+        let due = self.0.load(Ordering::Relaxed) > 0;
+        if due && path == oldest(fs) {
+            self.0.fetch_sub(1, Ordering::Relaxed);
+            fs.remove_file(path)?;
         }
-        self.sim.open(path, options)
-    }
-
-    fn create_dir_all(&self, path: &Path, mode: u32) -> io::Result<()> {
-        self.sim.create_dir_all(path, mode)
-    }
-
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<String>> {
-        self.sim.read_dir(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.sim.rename(from, to)
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.sim.remove_file(path)
-    }
-
-    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.sim.remove_dir_all(path)
-    }
-
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.sim.sync_dir(path)
-    }
-
-    fn metadata(&self, path: &Path) -> io::Result<Metadata> {
-        self.sim.metadata(path)
+        fs.open(path, options)
     }
 }
 
@@ -76,10 +43,8 @@ fn purging(times: usize) -> DynFs {
     }
     log.save_snapshot(&snapshot(1, 20)).unwrap();
     log.close().unwrap();
-    Arc::new(Purging {
-        sim,
-        times: AtomicUsize::new(times),
-    })
+    let purging = Purging(AtomicUsize::new(times));
+    Arc::new(Hooked::new(sim.shared(), purging))
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
-use varve_vfs::{DynFs, File, Fs, LockKind, Metadata, OpenOptions, SimFs};
+use varve_vfs::{DynFs, File, FileHooks, Fs, FsHooks, Hooked, OpenOptions, SimFs};
 
 use super::threads::{SOON, Switchboard, node, read, start, stop};
 
@@ -30,71 +30,24 @@ impl Switch {
     }
 }
 
-#[derive(Debug)]
-struct Hanging<T> {
-    inner: T,
-    switch: Arc<Switch>,
-    is_log: bool,
-}
+/// Log files whose syncs hang while the switch says so.
+#[derive(Clone, Debug)]
+struct Hanging(Arc<Switch>);
 
-impl Fs for Hanging<DynFs> {
-    fn open(&self, path: &Path, options: OpenOptions) -> io::Result<Box<dyn File>> {
-        Ok(Box::new(Hanging {
-            inner: self.inner.open(path, options)?,
-            switch: Arc::clone(&self.switch),
-            is_log: path.extension().is_some_and(|e| e == "wal"),
-        }))
-    }
-    fn create_dir_all(&self, path: &Path, mode: u32) -> io::Result<()> {
-        self.inner.create_dir_all(path, mode)
-    }
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<String>> {
-        self.inner.read_dir(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove_file(path)
-    }
-    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove_dir_all(path)
-    }
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.inner.sync_dir(path)
-    }
-    fn metadata(&self, path: &Path) -> io::Result<Metadata> {
-        self.inner.metadata(path)
-    }
-}
-
-impl File for Hanging<Box<dyn File>> {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.inner.read_at(buf, offset)
-    }
-    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        self.inner.write_at(buf, offset)
-    }
-    fn len(&self) -> io::Result<u64> {
-        self.inner.len()
-    }
-    fn set_len(&self, len_bytes: u64) -> io::Result<()> {
-        self.inner.set_len(len_bytes)
-    }
-    fn allocate(&self, len_bytes: u64) -> io::Result<()> {
-        self.inner.allocate(len_bytes)
-    }
-    fn sync_data(&self) -> io::Result<()> {
-        if self.is_log {
-            self.switch.wait();
+impl FsHooks for Hanging {
+    fn open(&self, fs: &dyn Fs, path: &Path, options: OpenOptions) -> io::Result<Box<dyn File>> {
+        let file = fs.open(path, options)?;
+        if path.extension().is_none_or(|e| e != "wal") {
+            return Ok(file);
         }
-        self.inner.sync_data()
+        Ok(Box::new(Hooked::new(file, self.clone())))
     }
-    fn sync_all(&self) -> io::Result<()> {
-        self.inner.sync_all()
-    }
-    fn try_lock(&self, kind: LockKind) -> io::Result<()> {
-        self.inner.try_lock(kind)
+}
+
+impl FileHooks for Hanging {
+    fn sync_data(&self, file: &dyn File) -> io::Result<()> {
+        self.0.wait();
+        file.sync_data()
     }
 }
 
@@ -105,11 +58,8 @@ fn a_leader_whose_disk_hangs_goes_on_ticking_and_hands_over() {
     let board = Arc::new(Switchboard::default());
     let switches: Vec<Arc<Switch>> = (0..3).map(|_| Arc::default()).collect();
     for (id, switch) in (1..).zip(&switches) {
-        let fs: DynFs = Arc::new(Hanging {
-            inner: SimFs::new().shared(),
-            switch: Arc::clone(switch),
-            is_log: false,
-        });
+        let hanging = Hanging(Arc::clone(switch));
+        let fs: DynFs = Arc::new(Hooked::new(SimFs::new().shared(), hanging));
         start(&board, id, &fs, true);
     }
     read(&board, 1);
