@@ -104,6 +104,15 @@ fn nanos(clock: ClockId) -> u64 {
     u64::try_from(now.tv_sec * 1_000_000_000 + now.tv_nsec).expect("time since the start")
 }
 
+/// Page faults of this thread that read nothing from the disk.
+pub(crate) fn thread_faults() -> u64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap_or_default();
+    // The name in brackets may hold spaces; behind it this is the eighth number.
+    let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    let field = rest.split(' ').nth(7);
+    field.and_then(|f| f.parse().ok()).unwrap_or_default()
+}
+
 /// Nanoseconds of processor time for each of `ops` calls.
 pub(crate) fn cpu_per_op(ops: u64, mut f: impl FnMut(u64)) -> f64 {
     let start = thread_nanos();

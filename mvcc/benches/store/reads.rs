@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tempfile::TempDir;
 use varve_mvcc::{RangeOptions, Store};
 
-use crate::bed::{cpu_per_op, filled, pod, put, scattered, settle};
+use crate::bed::{cpu_per_op, filled, pod, put, ratio, scattered, settle, thread_faults};
 use crate::table::Table;
 
 const KEYS: u64 = 200_000;
@@ -83,44 +83,77 @@ fn options(case: &Case, n: u64, old: i64) -> RangeOptions {
     options
 }
 
-fn measure(store: &Store, case: &Case, old: i64) -> f64 {
+/// What reads took, each.
+#[derive(Clone, Copy)]
+struct Took {
+    /// Processor time, in nanoseconds.
+    nanos: f64,
+    /// Pages of memory that were touched for the first time: of a new map of the file, most of all.
+    faults: f64,
+}
+
+fn measure(store: &Store, case: &Case, old: i64) -> Took {
     let mut kvs = 0;
+    let faults = thread_faults();
     let nanos = cpu_per_op(case.ops, |n| {
         let found = store.read().range(&options(case, n, old)).expect("kept");
         kvs += found.kvs.len();
         black_box(found);
     });
+    let faults = ratio(thread_faults() - faults, case.ops);
     let expected = case.ops * u64::try_from(case.limit.max(1)).expect("positive");
     assert_eq!(kvs as u64, expected, "{}", case.name);
-    nanos
+    Took { nanos, faults }
+}
+
+/// What a writer did while others read.
+#[derive(Clone, Copy)]
+struct Wrote {
+    /// Puts a second.
+    rate: f64,
+    /// Commits of its store.
+    commits: u64,
+    /// Rows of each: what lay in memory before it, in layers that a reader looks through.
+    rows: f64,
 }
 
 /// Measures while another thread puts into `written`: `rate` times a second, or as fast as it can.
-fn beside_a_writer(written: &Store, rate: Option<u64>, f: impl FnOnce() -> f64) -> f64 {
+fn beside_a_writer(written: &Store, rate: Option<u64>, f: impl FnOnce() -> Took) -> (Took, Wrote) {
     let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let writer = scope.spawn(|| {
-            let start = Instant::now();
-            let mut n = 0;
-            while !stop.load(Ordering::Relaxed) {
-                let due = rate.is_none_or(|rate| {
-                    u128::from(n) * 1_000_000_000 < start.elapsed().as_nanos() * u128::from(rate)
-                });
-                if due {
-                    put(written, pod(scattered(n) % KEYS), Bytes::from_static(b"w"));
-                    n += 1;
-                } else {
-                    // Bursts of a few puts, as a server has them.
-                    std::thread::sleep(Duration::from_micros(100));
-                }
+    let start = Instant::now();
+    let writer = || {
+        let mut n = 0;
+        while !stop.load(Ordering::Relaxed) {
+            let due = rate.is_none_or(|rate| {
+                u128::from(n) * 1_000_000_000 < start.elapsed().as_nanos() * u128::from(rate)
+            });
+            if due {
+                put(written, pod(scattered(n) % KEYS), Bytes::from_static(b"w"));
+                n += 1;
+            } else {
+                // Bursts of a few puts, as a server has them.
+                std::thread::sleep(Duration::from_micros(100));
             }
-            n
-        });
-        let result = f();
+        }
+        n
+    };
+    std::thread::scope(|scope| {
+        let before = written.backend().commit_stats();
+        let writer = scope.spawn(writer);
+        let took = f();
+        let seconds = start.elapsed().as_secs_f64();
+        let after = written.backend().commit_stats();
         stop.store(true, Ordering::Relaxed);
-        assert!(writer.join().expect("the writer only puts") > 0);
+        let puts: u64 = writer.join().expect("the writer only puts");
+        assert!(puts > 0);
         settle(written);
-        result
+        let commits = after.commits - before.commits;
+        let wrote = Wrote {
+            rate: ratio(puts, 1) / seconds,
+            commits,
+            rows: ratio(after.ops - before.ops, commits.max(1)),
+        };
+        (took, wrote)
     })
 }
 
@@ -156,33 +189,62 @@ pub(crate) fn run(table: &mut Table) {
     ];
     for case in &CASES {
         let mut alone = measure(&store, case, old);
-        let mut times = Vec::new();
-        let mut ratios = writers.map(|_| Vec::new());
+        let mut all_alone = Vec::new();
+        let mut rounds = writers.map(|_| Vec::new());
         for _ in 0..ROUNDS {
-            for ((written, rate), ratios) in writers.iter().zip(&mut ratios) {
-                let beside = beside_a_writer(written, *rate, || measure(&store, case, old));
+            for ((written, rate), rounds) in writers.iter().zip(&mut rounds) {
+                let (beside, wrote) =
+                    beside_a_writer(written, *rate, || measure(&store, case, old));
                 let after = measure(&store, case, old);
-                times.push(f64::midpoint(alone, after));
-                ratios.push(beside / f64::midpoint(alone, after));
+                let nanos = f64::midpoint(alone.nanos, after.nanos);
+                all_alone.push(Took { nanos, ..after });
+                rounds.push((beside.nanos / nanos, beside, wrote));
                 alone = after;
             }
         }
-        let [to_other, to_own, slow, fast] = ratios.map(|mut all| median(&mut all));
+        let [other, own, slow, fast] = &rounds;
+        let times = |rounds: &[(f64, Took, Wrote)]| median(rounds.iter().map(|r| r.0));
         table.row(
             case.name,
             &format!(
-                "{:.2} us; times that beside a closed loop {to_own:.2} (of another store {to_other:.2}: own/other {:.2}), beside {} puts/s {slow:.2}, beside {} puts/s {fast:.2}",
-                median(&mut times) / 1000.0,
-                to_own / to_other,
+                "{:.2} us; times that beside a closed loop {:.2} ({}; of another store {:.2}: own/other {:.2}), beside {} puts/s {:.2}, beside {} puts/s {:.2}",
+                median(all_alone.iter().map(|t| t.nanos)) / 1000.0,
+                times(own),
+                closed_loop(own, &all_alone),
+                times(other),
+                times(own) / times(other),
                 RATES[0],
+                times(slow),
                 RATES[1],
+                times(fast),
             ),
             "at most 1.1 times",
         );
     }
 }
 
-fn median(values: &mut [f64]) -> f64 {
+/// What may explain the rounds beside a closed loop: smallest and largest, the writer and the page faults.
+fn closed_loop(rounds: &[(f64, Took, Wrote)], alone: &[Took]) -> String {
+    let each = |f: fn(&(f64, Took, Wrote)) -> f64| rounds.iter().map(f);
+    format!(
+        "{:.2} to {:.2}, {:.0} puts/s, {:.0} commits of {:.0} rows, {:.4} page faults a read, {:.4} alone",
+        each(|r| r.0).fold(f64::INFINITY, f64::min),
+        each(|r| r.0).fold(0.0, f64::max),
+        median(each(|r| r.2.rate)),
+        median(each(|r| ratio(r.2.commits, 1))),
+        median(each(|r| r.2.rows)),
+        mean(each(|r| r.1.faults)),
+        mean(alone.iter().map(|t| t.faults)),
+    )
+}
+
+fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let len = ratio(values.len() as u64, 1);
+    values.sum::<f64>() / len
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
