@@ -36,7 +36,7 @@ impl<V> Default for OrderedMap<V> {
 
 /// The first eight bytes as a number that sorts like the bytes; shorter keys are filled with zeros,
 /// which cannot sort a key behind a longer one it is a prefix of.
-fn prefix(key: &[u8]) -> u64 {
+pub(crate) fn prefix(key: &[u8]) -> u64 {
     if let Some(head) = key.first_chunk() {
         return u64::from_be_bytes(*head);
     }

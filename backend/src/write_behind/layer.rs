@@ -6,17 +6,51 @@
 //! # Invariants
 //! 1. Versions of a key have strictly ascending sequence numbers.
 //! 2. A frozen layer is never written again.
+//! 3. `floor` is at most the prefix of every key in the layer, and falls before the operation that lowers
+//!    it is published: a reader whose view includes an operation sees a floor that is not above its key.
 use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-use crate::ordered::OrderedMap;
+use crate::ordered::{OrderedMap, prefix};
 use crate::{Batch, Bucket, Direction, KeyRange, Op};
+
+#[cfg(test)]
+mod tests;
 
 #[derive(Debug, Default)]
 pub(super) struct Layer {
     buckets: RwLock<Vec<BucketLayer>>,
+    floor: Floor,
+}
+
+/// The smallest prefix of a key of any bucket. Most rows a reader asks for are older than all of the
+/// layer: it learns that here, from a line that is hardly ever written, and leaves the lock, which the
+/// writer takes with every operation, alone.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Floor(AtomicU64);
+
+impl Default for Floor {
+    fn default() -> Self {
+        Self(AtomicU64::new(u64::MAX))
+    }
+}
+
+impl Floor {
+    /// Only by the writer, before the operation on `key` is published.
+    fn lower_to(&self, key: &[u8]) {
+        let prefix = prefix(key);
+        if prefix < self.0.load(Ordering::Relaxed) {
+            self.0.store(prefix, Ordering::Release);
+        }
+    }
+
+    fn is_above(&self, key: &[u8]) -> bool {
+        prefix(key) < self.0.load(Ordering::Acquire)
+    }
 }
 
 #[derive(Debug)]
@@ -116,6 +150,7 @@ impl Layer {
 
     /// Records an operation; returns whether the key is new in this layer.
     pub(super) fn write(&self, bucket: Bucket, key: Bytes, op: Op, seq: u64) -> bool {
+        self.floor.lower_to(&key);
         let mut buckets = self.buckets.write();
         let slot = slot(&mut buckets, bucket);
         if matches!(op, Op::Put(_)) {
@@ -131,6 +166,7 @@ impl Layer {
 
     /// Like [`write`](Self::write), without keeping what older views would have seen.
     pub(super) fn write_latest(&self, bucket: Bucket, key: Bytes, op: Op, seq: u64) -> bool {
+        self.floor.lower_to(&key);
         let mut buckets = self.buckets.write();
         let slot = slot(&mut buckets, bucket);
         slot.created.get_or_insert(seq);
@@ -156,6 +192,9 @@ impl Layer {
 
     /// What this layer says of a key; `None` when it says nothing.
     pub(super) fn get(&self, bucket: Bucket, key: &[u8], seq: u64) -> Option<Op> {
+        if self.floor.is_above(key) {
+            return None;
+        }
         let buckets = self.buckets.read();
         buckets
             .iter()
@@ -175,6 +214,9 @@ impl Layer {
         seq: u64,
         answers: &mut [Option<Op>],
     ) {
+        if wanted.iter().all(|key| self.floor.is_above(key.as_ref())) {
+            return;
+        }
         let buckets = self.buckets.read();
         let Some(slot) = buckets.iter().find(|b| b.bucket == bucket) else {
             return;
