@@ -27,6 +27,7 @@ use crate::state_machine::{Observer, Transport};
 use crate::status::Published;
 
 mod acks;
+mod behind;
 mod gathering;
 mod held;
 mod merge;
@@ -37,6 +38,7 @@ mod stall;
 mod transfer;
 
 use acks::Acknowledgements;
+use behind::Behind;
 use gathering::Gathering;
 use held::HeldCommits;
 use merge::merge_appends;
@@ -107,6 +109,7 @@ pub(crate) struct Driver {
     transfers: Vec<Transfer>,
     gathering: Gathering,
     acks: Acknowledgements,
+    behind: Behind,
     stall: StallWatch,
     outgoing: OutgoingSnapshots,
     /// Index of a snapshot that was saved while the log had to be kept.
@@ -150,6 +153,7 @@ impl Driver {
             transfers: Vec::new(),
             gathering: Gathering::default(),
             acks: Acknowledgements::default(),
+            behind: Behind::default(),
             stall: StallWatch::new(limits.stalled_sync_timeouts, limits.election_ticks),
             outgoing: OutgoingSnapshots::new(limits.snapshot_hold_ticks),
             unreleased: None,
@@ -248,7 +252,9 @@ impl Driver {
             Event::Appended { jobs, responses } => {
                 self.appends_in_flight -= jobs;
                 self.stall.answered(jobs);
+                let behind = self.behind.durable(jobs);
                 self.release_responses(responses);
+                self.release_responses(behind);
             }
             Event::Applied { jobs, responses } => {
                 self.applies_in_flight -= jobs;
@@ -367,6 +373,12 @@ impl Driver {
     pub(crate) fn handed_to_wal(&mut self, appends: usize) {
         self.appends_in_flight += appends;
         self.stall.handed(self.ticks, appends);
+        self.behind.handed(appends);
+    }
+
+    /// What waits for the appends under way, and for nothing else.
+    pub(crate) fn wait_for_appends(&mut self, responses: Vec<Message>) {
+        self.behind.wait(responses);
     }
 
     /// What waited for a local write: to this member it is stepped, to others it is sent.

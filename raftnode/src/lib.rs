@@ -16,6 +16,7 @@ mod clock;
 mod driver;
 mod error;
 mod event;
+mod log_seat;
 mod log_store;
 mod log_writer;
 mod mailbox;
@@ -52,4 +53,4 @@ pub use state_machine::{
 };
 pub use status::{Published, Status};
 pub use stepper::{Role, Stepper};
-pub use turns::work_before_sleep;
+pub use turns::{work_before_sleep, write_before_sleep};

@@ -113,12 +113,10 @@ impl LogWriter {
     }
 
     /// Keeps a state in which only the commit index differs from the last, when that is all `job` wants
-    /// written. False means: the job must be written. Responses vouch for everything that was handed out
-    /// before them; with `durable`, all of that is written, and they wait for nothing. Never waits for the
-    /// disk.
-    pub(crate) fn defer(&self, job: &AppendJob, durable: bool) -> bool {
-        let waits = !job.responses.is_empty() && !durable;
-        if !job.entries.is_empty() || job.snapshot.is_some() || waits {
+    /// written. False means: the job must be written. Never waits for the disk. Responses of such a job vouch
+    /// for everything that was handed out before them, all the same.
+    pub(crate) fn defer(&self, job: &AppendJob) -> bool {
+        if !job.entries.is_empty() || job.snapshot.is_some() {
             return false;
         }
         let Some(state) = hard_state_of(job) else {
@@ -225,4 +223,4 @@ impl LogWriter {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -13,6 +13,7 @@ use crate::bootstrap::Bootstrapped;
 use crate::clock::Clock;
 use crate::driver::{Driver, DriverParts, Limits, Work};
 use crate::error::{Error, Result};
+use crate::log_seat::{LogRole, LogSeat};
 use crate::log_writer::LogWriter;
 use crate::mailbox::Mailbox;
 use crate::node::NodeConfig;
@@ -82,6 +83,11 @@ impl Roles {
             boot.snapshotter.clone(),
             boot.hard_state,
         ));
+        let log_seat = Arc::new(LogSeat::new(LogRole {
+            writer: Arc::clone(&writer),
+            apply_jobs: Arc::clone(&apply_jobs),
+            observer: Arc::clone(&observer),
+        }));
         let mut driver = Driver::new(DriverParts {
             raw,
             id,
@@ -114,8 +120,9 @@ impl Roles {
                 apply_jobs: Arc::clone(&apply_jobs),
                 snapshot_jobs: Arc::clone(&snapshot_jobs),
                 writer: Arc::clone(&writer),
+                log: Arc::clone(&log_seat),
                 apply: Arc::clone(&apply),
-                observer: Arc::clone(&observer),
+                observer,
                 tick: config.tick,
                 election_ticks: u32::try_from(config.election_ticks).unwrap_or(u32::MAX),
                 next_tick: Duration::ZERO,
@@ -123,13 +130,13 @@ impl Roles {
                 inside: Vec::new(),
                 outside: Vec::new(),
                 may_block: true,
+                may_write: false,
+                lent: None,
             },
             wal: WalThread {
                 jobs: wal_jobs,
-                apply_jobs: Arc::clone(&apply_jobs),
-                writer: Arc::clone(&writer),
+                log: log_seat,
                 raft: Arc::clone(&events),
-                observer,
             },
             apply: ApplyThread {
                 jobs: apply_jobs,

@@ -126,7 +126,7 @@ impl Stepper {
     /// Has one role do what waits for it: one turn, one batch. Of no effect where nothing waits.
     pub fn step(&mut self, role: Role) {
         match role {
-            Role::Raft => self.raft(|roles| roles.raft.take_turn(true)),
+            Role::Raft => self.raft(|roles| roles.raft.take_turn(true, false)),
             Role::Wal => self.other(|roles, _| {
                 let jobs = taken(&roles.wal.jobs);
                 if jobs.is_empty() {

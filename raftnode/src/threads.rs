@@ -14,14 +14,15 @@ use varve_proto::raftpb::{Entry, EntryType, Message};
 
 use crate::apply_thread::ApplyWork;
 use crate::clock::Clock;
-use crate::driver::{Driver, Work, take_responses};
+use crate::driver::{Driver, Work};
 use crate::event::{ApplyJob, Event};
+use crate::log_seat::LogSeat;
 use crate::log_writer::{AppendJob, LogWriter};
 use crate::mailbox::{Mailbox, Outside};
 use crate::snapshotter::Job as SnapshotJob;
-use crate::state_machine::{Fatal, Observer, WalWrite};
+use crate::state_machine::{Fatal, Observer};
 use crate::status::Published;
-use crate::turns::Turns;
+use crate::turns::{Turns, Waits};
 
 /// Entries of more bytes than this are not applied on the raft thread.
 const INLINE_APPLY_BYTES: usize = 64 << 10;
@@ -29,6 +30,9 @@ const INLINE_APPLY_BYTES: usize = 64 << 10;
 /// More entries than this are not applied in a turn of a member that has peers: the apply thread works on
 /// them beside the next turn.
 const INLINE_APPLY_ENTRIES: usize = 4;
+
+/// An append of more bytes than this is not written by who brought it.
+const INLINE_WRITE_BYTES: usize = 16 << 10;
 
 pub(crate) struct RaftThread {
     pub(crate) driver: Driver,
@@ -39,6 +43,7 @@ pub(crate) struct RaftThread {
     pub(crate) apply_jobs: Arc<Mailbox<ApplyJob>>,
     pub(crate) snapshot_jobs: Arc<Mailbox<SnapshotJob>>,
     pub(crate) writer: Arc<LogWriter>,
+    pub(crate) log: Arc<LogSeat>,
     pub(crate) apply: Arc<Mutex<ApplyWork>>,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) tick: Duration,
@@ -50,6 +55,10 @@ pub(crate) struct RaftThread {
     pub(crate) outside: Vec<Event>,
     /// Whether the thread that takes this turn may wait for the disk.
     pub(crate) may_block: bool,
+    /// Whether it holds the log's seat, and writes after this turn what is small and alone.
+    pub(crate) may_write: bool,
+    /// What it is to write.
+    pub(crate) lent: Option<AppendJob>,
 }
 
 /// Whether the raft thread goes on.
@@ -71,9 +80,11 @@ impl RaftThread {
         self.clock.instant(self.wakes_at())
     }
 
-    /// One turn with what waits now. `may_block`: this thread may wait for the disk.
-    pub(crate) fn take_turn(&mut self, may_block: bool) -> Result<Turn, Fatal> {
+    /// One turn with what waits now. `may_block`: this thread may wait for the disk. `may_write`: it writes
+    /// afterwards what it [is lent](Self::lent).
+    pub(crate) fn take_turn(&mut self, may_block: bool, may_write: bool) -> Result<Turn, Fatal> {
         self.may_block = may_block;
+        self.may_write = may_write;
         let take_outside = self.driver.has_leader();
         self.events
             .take(&mut self.inside, &mut self.outside, take_outside);
@@ -157,9 +168,14 @@ impl RaftThread {
         drop(self.apply_jobs.close());
         drop(self.snapshot_jobs.close());
         self.published.is_leader.store(false, Ordering::SeqCst);
-        if let Err(error) = result {
-            self.observer.failed(&*error);
-        } else if let Err(error) = self.writer.flush() {
+        if let Err(error) = &result {
+            self.observer.failed(&**error);
+        }
+        // Last: it waits for a write under way, and the disk may hang.
+        self.log.close();
+        if result.is_ok()
+            && let Err(error) = self.writer.flush()
+        {
             self.observer.failed(&error);
         }
     }
@@ -195,16 +211,20 @@ impl RaftThread {
             // Without peers nothing else wants the raft thread while a batch is synced.
             let write_here = self.may_block && self.driver.is_sole_voter();
             if !write_here || self.driver.appends_in_flight > 0 {
+                let lends = self.may_lend();
                 self.driver.handed_to_wal(self.work.appends.len());
+                if lends {
+                    self.lent = self.work.appends.pop();
+                }
                 for job in self.work.appends.drain(..) {
                     self.wal_jobs.push(job);
                 }
                 return Ok(());
             }
             let jobs = std::mem::take(&mut self.work.appends);
-            let (written, responses) = persist(&self.writer, jobs, &self.apply_jobs)?;
-            self.observer.wal_written(written);
-            self.driver.release_responses(responses);
+            if let Some(Event::Appended { responses, .. }) = self.log.take().write(jobs)? {
+                self.driver.release_responses(responses);
+            }
         }
     }
 }
@@ -214,56 +234,63 @@ impl RaftThread {
     /// are peers they must not take long.
     fn may_apply_inline(&self, apply: &Message) -> bool {
         let entries = &apply.entries;
-        let bytes = |e: &Entry| e.data.as_ref().map_or(0, bytes::Bytes::len);
         self.driver.applies_in_flight == 0
             && entries
                 .iter()
                 .all(|e| e.r#type == EntryType::EntryNormal as i32)
-            && entries.iter().map(bytes).sum::<usize>() <= INLINE_APPLY_BYTES
+            && entries.iter().map(payload_len).sum::<usize>() <= INLINE_APPLY_BYTES
             && (self.driver.is_sole_voter() && self.may_block
                 || entries.len() <= INLINE_APPLY_ENTRIES && self.apply.lock().is_quick(entries))
     }
 
-    /// Takes out the appends that need no write. What answers them leaves at once if everything before
-    /// them is durable: an append of a leader without entries costs no way through the WAL thread.
+    /// Whether the thread of this turn is to write what there is to write: one small append of a follower,
+    /// alone. A leader's workers serve clients, and its write runs beside those of its followers.
+    fn may_lend(&self) -> bool {
+        let [job] = &self.work.appends[..] else {
+            return false;
+        };
+        self.may_write
+            && self.driver.appends_in_flight == 0
+            && self.driver.has_leader()
+            && !self.driver.leads()
+            && job.snapshot.is_none()
+            && !job.entries.is_empty()
+            && job.entries.iter().map(payload_len).sum::<usize>() <= INLINE_WRITE_BYTES
+    }
+
+    /// Takes out the appends that need no write. What answers them leaves once everything before them is
+    /// durable: at once, with the append before them, or with those under way.
     fn put_off(&mut self) {
-        let mut durable = self.driver.appends_in_flight == 0;
+        let durable = self.driver.appends_in_flight == 0;
         let mut responses = Vec::new();
-        self.work.appends.retain_mut(|job| {
-            let put_off = self.writer.defer(job, durable);
-            if put_off {
-                responses.append(&mut job.responses);
-            } else {
-                durable = false;
+        let mut kept: Vec<AppendJob> = Vec::new();
+        for mut job in self.work.appends.drain(..) {
+            if !self.writer.defer(&job) {
+                kept.push(job);
+                continue;
             }
-            !put_off
-        });
-        self.driver.release_responses(responses);
+            match kept.last_mut() {
+                Some(before) => before.responses.append(&mut job.responses),
+                None => responses.append(&mut job.responses),
+            }
+        }
+        self.work.appends = kept;
+        if durable {
+            self.driver.release_responses(responses);
+        } else {
+            self.driver.wait_for_appends(responses);
+        }
     }
 }
 
-/// Writes appends, passes received snapshots on to the apply thread, and gives the responses to release.
-fn persist(
-    writer: &LogWriter,
-    mut jobs: Vec<AppendJob>,
-    apply_jobs: &Mailbox<ApplyJob>,
-) -> Result<(WalWrite, Vec<Message>), Fatal> {
-    let written = writer.write(&jobs)?;
-    for job in &mut jobs {
-        // Before the response: the core hands out entries behind the snapshot once it has that.
-        if let Some(snapshot) = job.snapshot.take() {
-            apply_jobs.push(ApplyJob::Restore(snapshot));
-        }
-    }
-    Ok((written, take_responses(&mut jobs)))
+fn payload_len(entry: &Entry) -> usize {
+    entry.data.as_ref().map_or(0, bytes::Bytes::len)
 }
 
 pub(crate) struct WalThread {
     pub(crate) jobs: Arc<Mailbox<AppendJob>>,
-    pub(crate) apply_jobs: Arc<Mailbox<ApplyJob>>,
-    pub(crate) writer: Arc<LogWriter>,
+    pub(crate) log: Arc<LogSeat>,
     pub(crate) raft: Arc<Mailbox<Event>>,
-    pub(crate) observer: Arc<dyn Observer>,
 }
 
 impl WalThread {
@@ -275,10 +302,11 @@ impl WalThread {
             if jobs.is_empty() {
                 return;
             }
-            match self.write(std::mem::take(&mut jobs)) {
-                Ok(written) => {
+            match self.log.take().write(std::mem::take(&mut jobs)) {
+                Ok(None) => return,
+                Ok(Some(written)) => {
                     self.raft.push_quietly(written);
-                    turns.help();
+                    turns.help(Waits::Never);
                 }
                 Err(error) => return self.raft.push(Event::Failed(error)),
             }
@@ -287,18 +315,9 @@ impl WalThread {
 
     /// Writes appends with one sync, and tells the raft role.
     pub(crate) fn work_off(&self, jobs: Vec<AppendJob>) -> Result<(), Fatal> {
-        let written = self.write(jobs)?;
-        self.raft.push(written);
+        if let Some(written) = self.log.take().write(jobs)? {
+            self.raft.push(written);
+        }
         Ok(())
-    }
-
-    fn write(&self, jobs: Vec<AppendJob>) -> Result<Event, Fatal> {
-        let count = jobs.len();
-        let (written, responses) = persist(&self.writer, jobs, &self.apply_jobs)?;
-        self.observer.wal_written(written);
-        Ok(Event::Appended {
-            jobs: count,
-            responses,
-        })
     }
 }

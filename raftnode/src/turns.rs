@@ -10,8 +10,9 @@
 //!    in the order of the mailbox.
 //! 2. No event is left lying: a thread that finds the lock taken goes away, since its holder looks at the
 //!    mailbox again after it has let go; at the latest the raft thread finds it with the next tick.
-//! 3. No thread of a runtime waits for the disk: only the raft thread writes in its turn
-//!    ([`RaftThread::turn`]).
+//! 3. No turn waits for the disk: only the raft thread of the only voter writes in its turn. A thread that
+//!    [may](Waits::ForQuickDisk) writes after its turn, while others take turns, what a follower gets alone
+//!    (`log_seat`).
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::event::Event;
+use crate::log_seat::LogSeat;
 use crate::mailbox::{Announce, Mailbox};
 use crate::state_machine::Fatal;
 use crate::status::Published;
@@ -32,7 +34,16 @@ const MAX_TURNS: usize = 8;
 pub(crate) struct Turns {
     events: Arc<Mailbox<Event>>,
     published: Arc<Published>,
+    log: Arc<LogSeat>,
     seat: Mutex<Seat>,
+}
+
+/// What a thread that takes turns may wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waits {
+    Never,
+    /// For a small log write of a follower, on a disk that was quick lately.
+    ForQuickDisk,
 }
 
 struct Seat {
@@ -46,11 +57,11 @@ struct Seat {
 
 impl Seat {
     /// One turn; false when there is none to take any more.
-    fn take(&mut self, is_raft_thread: bool) -> bool {
+    fn take(&mut self, is_raft_thread: bool, writes: bool) -> bool {
         let (Some(raft), None) = (&mut self.raft, &self.ends) else {
             return false;
         };
-        self.ends = match raft.take_turn(is_raft_thread) {
+        self.ends = match raft.take_turn(is_raft_thread, writes) {
             Ok(Turn::Continue) => return true,
             Ok(Turn::Stop) => Some(Ok(())),
             Err(error) => Some(Err(error)),
@@ -75,6 +86,7 @@ impl Turns {
         Self {
             events: Arc::clone(&raft.events),
             published: Arc::clone(&raft.published),
+            log: Arc::clone(&raft.log),
             seat: Mutex::new(Seat {
                 raft: Some(raft),
                 sleeps_until: Duration::MAX,
@@ -108,25 +120,39 @@ impl Turns {
             drop(seat);
             self.events.wait(deadline);
             seat = self.seat.lock();
-            seat.take(true);
+            seat.take(true, false);
         }
     }
 
     /// Takes turns while something waits, unless another thread is at it.
-    pub(crate) fn help(&self) {
+    pub(crate) fn help(&self, waits: Waits) {
         for _ in 0..MAX_TURNS {
             if !self.events.is_wanted() {
                 return;
             }
+            let writing = match waits {
+                Waits::Never => None,
+                Waits::ForQuickDisk => self.log.take_if_quick(),
+            };
             // Who holds it looks again.
             let Some(mut seat) = self.seat.try_lock() else {
                 return;
             };
-            if !seat.take(false) {
+            if !seat.take(false, writing.is_some()) {
                 break;
             }
             if seat.oversleeps() {
                 self.events.nudge();
+            }
+            let lent = seat.raft.as_mut().and_then(|raft| raft.lent.take());
+            drop(seat);
+            if let (Some(job), Some(writing)) = (lent, writing) {
+                match writing.write(vec![job]) {
+                    Ok(written) => written
+                        .into_iter()
+                        .for_each(|e| self.events.push_quietly(e)),
+                    Err(error) => return self.events.push(Event::Failed(error)),
+                }
             }
         }
         // To end the member, or to go on.
@@ -145,6 +171,17 @@ thread_local! {
 /// than waking the raft thread. For threads that sleep soon again: what one brings waits for all that it
 /// does before.
 pub fn work_before_sleep() {
+    work(Waits::Never);
+}
+
+/// [`work_before_sleep`] for a thread that may wait for the disk: one that has nothing to do but bring
+/// members what their peers send. It writes small appends that a follower gets one at a time, as long as the
+/// disk answers each within a millisecond. Should the disk hang, so does the one call that finds out.
+pub fn write_before_sleep() {
+    work(Waits::ForQuickDisk);
+}
+
+fn work(waits: Waits) {
     loop {
         let work = BEFORE_SLEEP.with_borrow_mut(|list| match list {
             Some(list) => std::mem::take(list),
@@ -157,7 +194,7 @@ pub fn work_before_sleep() {
             return;
         }
         for turns in work {
-            turns.help();
+            turns.help(waits);
         }
     }
 }

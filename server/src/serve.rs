@@ -13,7 +13,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use varve_raftnode::work_before_sleep;
+use varve_raftnode::{work_before_sleep, write_before_sleep};
 
 use crate::api::{Api, CoreProbe};
 use crate::cluster::{corruption, versions};
@@ -48,10 +48,11 @@ pub fn run(config: Config) -> Result<(), StartError> {
     // no second thread that then finds nothing to do.
     let mut peers = Builder::new_multi_thread();
     peers.worker_threads(1).enable_all().thread_name("peers");
-    // Both work on what they bring the member, instead of waking another thread for it.
-    let build = |builder: &mut Builder| builder.on_thread_park(work_before_sleep).build();
-    let clients = build(&mut clients).map_err(failed)?;
-    let peers = build(&mut peers).map_err(failed)?;
+    // Both work on what they bring the member, instead of waking another thread for it. Clients do not wait
+    // for the disk meanwhile.
+    let clients = clients.on_thread_park(work_before_sleep).build();
+    let peers = peers.on_thread_park(write_before_sleep).build();
+    let (clients, peers) = (clients.map_err(failed)?, peers.map_err(failed)?);
     let listeners = Listeners::bind(&config, clients.handle(), peers.handle())?;
     let metrics = Arc::new(Metrics::new(&config));
     let running = start(config, metrics, peers.handle())?;

@@ -1,7 +1,7 @@
 //! What stands in the log when a commit index was put off.
 use std::path::Path;
 
-use varve_proto::raftpb::Entry;
+use varve_proto::raftpb::{Entry, MessageType};
 use varve_vfs::{DynFs, SimFs};
 use varve_wal::{Replay, Wal, WalOptions};
 
@@ -9,7 +9,7 @@ use super::*;
 
 const DIR: &str = "/wal";
 
-fn writer(fs: &DynFs) -> LogWriter {
+pub(crate) fn writer(fs: &DynFs) -> LogWriter {
     let options = WalOptions {
         // What is written beside the log would be counted, too.
         prefill: false,
@@ -32,13 +32,14 @@ fn replay(fs: &DynFs) -> Replay {
     reader.read_all().unwrap()
 }
 
-fn entries(indexes: std::ops::RangeInclusive<u64>) -> Message {
+pub(crate) fn entries(indexes: std::ops::RangeInclusive<u64>) -> Message {
     let entry = |index| Entry {
         term: 1,
         index,
         ..Entry::default()
     };
     Message {
+        r#type: MessageType::MsgStorageAppend as i32,
         entries: indexes.map(entry).collect(),
         ..Message::default()
     }
@@ -57,11 +58,11 @@ fn a_commit_index_that_was_put_off_goes_out_with_the_next_batch_or_the_end() {
     let fs = SimFs::new().shared();
     let writer = writer(&fs);
     writer.write(&[entries(1..=3)]).unwrap();
-    assert!(writer.defer(&commit(2), false));
+    assert!(writer.defer(&commit(2)));
     assert_eq!(replay(&fs).hard_state, None);
     writer.write(&[entries(4..=4)]).unwrap();
     assert_eq!(replay(&fs).hard_state.unwrap().commit, 2);
-    assert!(writer.defer(&commit(4), false));
+    assert!(writer.defer(&commit(4)));
     writer.flush().unwrap();
     assert_eq!(replay(&fs).hard_state.unwrap().commit, 4);
 }
@@ -74,7 +75,7 @@ fn putting_a_commit_index_off_does_not_wait_for_the_write_under_way() {
     let writer = writer(&fs);
     writer.write(&[entries(1..=9)]).unwrap();
     let under_way = writer.inner.lock();
-    assert!(writer.defer(&commit(7), false));
+    assert!(writer.defer(&commit(7)));
     drop(under_way);
     let older = Message {
         entries: entries(10..=10).entries,
@@ -93,14 +94,14 @@ fn a_commit_index_never_gets_ahead_of_the_log_it_is_written_to() {
     let fs = SimFs::new().shared();
     let writer = writer(&fs);
     writer.write(&[entries(1..=3)]).unwrap();
-    assert!(writer.defer(&commit(9), false));
+    assert!(writer.defer(&commit(9)));
     writer.write(&[entries(4..=5)]).unwrap();
     assert_eq!(replay(&fs).hard_state.unwrap().commit, 5);
     // The rest is not forgotten.
     writer.write(&[entries(6..=9)]).unwrap();
     assert_eq!(replay(&fs).hard_state.unwrap().commit, 9);
     // A stop comes before the entries do.
-    assert!(writer.defer(&commit(20), false));
+    assert!(writer.defer(&commit(20)));
     writer.flush().unwrap();
     assert_eq!(replay(&fs).hard_state.unwrap().commit, 9);
 }
@@ -117,18 +118,9 @@ fn a_state_with_another_term_or_vote_is_not_put_off() {
         vote: 7,
         ..commit(1)
     };
-    for durable in [false, true] {
-        assert!(!writer.defer(&other_term, durable));
-        assert!(!writer.defer(&other_vote, durable));
-        assert!(!writer.defer(&entries(1..=1), durable));
-    }
-    let waits = Message {
-        responses: vec![Message::default()],
-        ..commit(1)
-    };
-    let why = "somebody waits for it to be durable";
-    assert!(!writer.defer(&waits, false), "{why}");
-    assert!(writer.defer(&waits, true), "it is durable");
+    assert!(!writer.defer(&other_term));
+    assert!(!writer.defer(&other_vote));
+    assert!(!writer.defer(&entries(1..=1)));
 }
 
 #[test]

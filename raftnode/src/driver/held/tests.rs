@@ -157,3 +157,27 @@ fn who_passed_something_on_to_an_earlier_leadership_is_forgotten_with_it() {
     held.forget_who_waits();
     assert!(held.may_wait(&commit(2, 7)));
 }
+
+/// Then the raft thread need not look after each; the first that nothing follows ends the stream.
+#[test]
+fn in_a_stream_of_lone_puts_the_news_waits_longer() {
+    let mut held = HeldCommits::new(LIMIT);
+    let mut now = Duration::ZERO;
+    let mut due = |held: &mut HeldCommits, index: u64| {
+        now += LIMIT / 2;
+        held.appended(&[entry(index, EntryType::EntryNormal)], index - 1);
+        let leaving = held.pass(vec![append(2, index - 1, 1, index - 1)], now, |_| true);
+        assert_eq!(leaving.len(), 1, "the append carries what was held");
+        assert_eq!(held.pass(vec![commit(2, index)], now, |_| true), []);
+        held.due().unwrap().saturating_sub(now)
+    };
+    let waits: Vec<Duration> = (1..=20).map(|index| due(&mut held, index)).collect();
+    let streams = usize::try_from(STREAM).unwrap();
+    assert_eq!(waits[..streams], vec![LIMIT; streams]);
+    assert_eq!(
+        waits[streams + 1..],
+        vec![LIMIT * IN_STREAM; 20 - streams - 1]
+    );
+    assert_eq!(held.take_due(Duration::MAX).len(), 1);
+    assert_eq!(due(&mut held, 21), LIMIT);
+}

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::mpsc::UnboundedSender;
 use varve_proto::raftpb::{ConfChange, ConfChangeType, Message};
 use varve_raftnode::membership::{Member, cluster_id};
 use varve_raftnode::{
@@ -30,6 +31,8 @@ pub(super) struct Switchboard {
     pub(super) nodes: RwLock<BTreeMap<u64, (Node, DynFs)>>,
     /// Members that nobody reaches.
     away: Mutex<Vec<u64>>,
+    /// Where messages for a member are left for a thread to bring them; others are brought by who sends them.
+    pub(super) carriers: RwLock<BTreeMap<u64, UnboundedSender<Message>>>,
     /// Names of the threads that sent something: they took a turn.
     pub(super) senders: Mutex<BTreeSet<String>>,
 }
@@ -55,7 +58,12 @@ impl Transport for Line {
         let name = thread.name().unwrap_or_default().to_owned();
         self.board.senders.lock().insert(name);
         for message in messages {
-            if let Some((node, _)) = self.reach(message.to) {
+            let Some((node, _)) = self.reach(message.to) else {
+                continue;
+            };
+            if let Some(carrier) = self.board.carriers.read().get(&message.to) {
+                let _ended = carrier.send(message);
+            } else {
                 let _full = node.receive(message);
             }
         }
