@@ -30,7 +30,11 @@ fn file(data: &[u8]) -> Vec<u8> {
             root: u64::from(*root),
             sequence: 0,
             // A freelist page, if there is a page of that number.
-            freelist: if kind & 2 == 0 { NO_FREELIST } else { u64::from(kind >> 2) },
+            freelist: if kind & 2 == 0 {
+                NO_FREELIST
+            } else {
+                u64::from(kind >> 2)
+            },
             high_water: 2 + pages as u64,
             txid,
         };
@@ -45,14 +49,18 @@ fn file(data: &[u8]) -> Vec<u8> {
 fuzz_target!(|data: &[u8]| {
     let fs: DynFs = SimFs::new().shared();
     let path = Path::new("/db");
-    let db = fs.open(path, OpenOptions::create_new()).expect("a fresh disk");
+    let db = fs
+        .open(path, OpenOptions::create_new())
+        .expect("a fresh disk");
     db.write_all_at(&file(data), 0).expect("a fresh disk");
     drop(db);
     let options = BtreeOptions {
         initial_map_bytes: 0,
         ..BtreeOptions::default()
     };
-    let Ok(engine) = BtreeEngine::open(fs, path, options) else { return };
+    let Ok(engine) = BtreeEngine::open(fs, path, options) else {
+        return;
+    };
     let sound = engine.check().is_sound();
     let snapshot = engine.btree_snapshot();
     drop(snapshot.pages());
@@ -75,5 +83,8 @@ fuzz_target!(|data: &[u8]| {
     batch.delete(KEY, vec![1].into());
     batch.put(Bucket::new("b"), vec![3].into(), vec![7; 700].into());
     let written = engine.commit(&batch).is_ok() && engine.reclaim().is_ok();
-    assert!(!sound || !written || engine.check().is_sound(), "a sound file became unsound");
+    assert!(
+        !sound || !written || engine.check().is_sound(),
+        "a sound file became unsound"
+    );
 });

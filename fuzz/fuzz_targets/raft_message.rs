@@ -146,7 +146,9 @@ impl Node {
                 .apply_snapshot(snapshot.clone())
                 .expect("the core takes over newer snapshots only");
         }
-        storage.append(&ready.entries).expect("entries leave no gap");
+        storage
+            .append(&ready.entries)
+            .expect("entries leave no gap");
     }
 
     /// Does all that the node asks for. False: it stopped, or told that its log contradicts the cluster's.
@@ -335,7 +337,8 @@ fuzz_target!(|data: &[u8]| {
                 } else {
                     SnapshotStatus::Failure
                 };
-                node.raw.report_snapshot(u64::from(script.byte() & 7), status);
+                node.raw
+                    .report_snapshot(u64::from(script.byte() & 7), status);
                 node.raw.report_unreachable(u64::from(script.byte() & 7));
                 node.work()
             }
@@ -351,7 +354,11 @@ fuzz_target!(|data: &[u8]| {
             _ => {
                 // Compaction, so that followers need snapshots.
                 let applied = node.raw.basic_status().applied;
-                drop(node.raw.storage().create_snapshot(applied, None, "state".into()));
+                drop(
+                    node.raw
+                        .storage()
+                        .create_snapshot(applied, None, "state".into()),
+                );
                 drop(node.raw.storage().compact(applied));
                 node.work()
             }

@@ -11,12 +11,18 @@ use varve_snap::Snapshotter;
 use varve_vfs::SimFs;
 
 fuzz_target!(|data: &[u8]| {
-    let Some((how, body)) = data.split_first() else { return };
+    let Some((how, body)) = data.split_first() else {
+        return;
+    };
     let bytes = if how % 2 == 0 {
         body.to_vec()
     } else {
         let crc = crc32c::crc32c(body);
-        snappb::Snapshot { crc, data: Some(body.to_vec().into()) }.encode_to_vec()
+        snappb::Snapshot {
+            crc,
+            data: Some(body.to_vec().into()),
+        }
+        .encode_to_vec()
     };
     let sim = SimFs::new();
     let dir = Path::new("/snap");
@@ -28,14 +34,26 @@ fuzz_target!(|data: &[u8]| {
             (2, 3)
         }
     };
-    put(&sim, &dir.join(format!("{term:016x}-{index:016x}.snap")), &bytes);
+    put(
+        &sim,
+        &dir.join(format!("{term:016x}-{index:016x}.snap")),
+        &bytes,
+    );
     let snapshotter = Snapshotter::new(sim.shared(), dir);
-    let known = [walpb::Snapshot { index, term, conf_state: None }];
-    let loaded = snapshotter.load_newest_valid(&known).expect("a healthy disk");
+    let known = [walpb::Snapshot {
+        index,
+        term,
+        conf_state: None,
+    }];
+    let loaded = snapshotter
+        .load_newest_valid(&known)
+        .expect("a healthy disk");
     assert_eq!(loaded.is_some(), decoded.is_ok());
     if let Some(snapshot) = loaded {
         snapshotter.save(&snapshot).expect("a healthy disk");
-        let again = snapshotter.load_newest_valid(&known).expect("a healthy disk");
+        let again = snapshotter
+            .load_newest_valid(&known)
+            .expect("a healthy disk");
         assert_eq!(again, Some(snapshot));
     }
 });

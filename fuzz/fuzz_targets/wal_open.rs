@@ -9,7 +9,10 @@ use varve_fuzz::{MemoryFs, look_at, start};
 fuzz_target!(|data: &[u8]| {
     let disk = MemoryFs::default();
     let dir = Path::new("/wal");
-    disk.put(dir.join("0000000000000000-0000000000000000.wal"), data.to_vec());
+    disk.put(
+        dir.join("0000000000000000-0000000000000000.wal"),
+        data.to_vec(),
+    );
     look_at(&disk, dir);
     start(&disk, dir);
 });

@@ -11,7 +11,9 @@ use varve_fuzz::{Frames, MemoryFs, look_at, start};
 const RESERVED: usize = 1024;
 
 fuzz_target!(|data: &[u8]| {
-    let Some((damage, script)) = data.split_first_chunk::<3>() else { return };
+    let Some((damage, script)) = data.split_first_chunk::<3>() else {
+        return;
+    };
     let mut segments = vec![(0, Frames::default())];
     let mut at = script;
     let mut last_index = 0;

@@ -23,7 +23,9 @@ static MEMORY: cap::Cap<std::alloc::System> = cap::Cap::new(std::alloc::System, 
 pub fn put(sim: &SimFs, path: &Path, bytes: &[u8]) {
     let dir = path.parent().expect("a file stands in a directory");
     sim.create_dir_all(dir, 0o700).expect("a fresh disk");
-    let file = sim.open(path, OpenOptions::create_new()).expect("a fresh disk");
+    let file = sim
+        .open(path, OpenOptions::create_new())
+        .expect("a fresh disk");
     file.write_all_at(bytes, 0).expect("a fresh disk");
 }
 
@@ -41,7 +43,10 @@ pub fn look_at(disk: &MemoryFs, dir: &Path) {
             assert!(record.frame_bytes >= 8 + record.data.len() as u64);
         }
     }
-    let from = usable.ok().and_then(|mut usable| usable.pop()).unwrap_or_default();
+    let from = usable
+        .ok()
+        .and_then(|mut usable| usable.pop())
+        .unwrap_or_default();
     if let Ok(log) = Wal::open_read_only(&fs, dir, &from) {
         drop(log.read_all());
     }
@@ -73,14 +78,24 @@ pub fn start(disk: &MemoryFs, dir: &Path) {
             other
         }
     };
-    let Ok((replay, mut log)) = opened else { return };
+    let Ok((replay, mut log)) = opened else {
+        return;
+    };
     if replay.snapshot_matched {
         let state = verified.expect("what opens for append verifies");
         assert_eq!(state, replay.hard_state.unwrap_or_default());
     }
-    let Some(index) = log.last_index().checked_add(1) else { return };
-    let next = Entry { r#type: 0, term: 1, index, data: Some("next".into()) };
-    log.save(None, std::slice::from_ref(&next), true).expect("a healthy disk");
+    let Some(index) = log.last_index().checked_add(1) else {
+        return;
+    };
+    let next = Entry {
+        r#type: 0,
+        term: 1,
+        index,
+        data: Some("next".into()),
+    };
+    log.save(None, std::slice::from_ref(&next), true)
+        .expect("a healthy disk");
     log.close().expect("a healthy disk");
     let again = Wal::open(&fs, dir, &whole, options).and_then(varve_wal::Reader::read_all);
     match again {
@@ -100,7 +115,10 @@ pub struct Frames {
 impl Frames {
     /// Frames of a segment that follows one whose checksum is `crc`.
     pub fn continuing(crc: u32) -> Self {
-        Self { bytes: Vec::new(), crc }
+        Self {
+            bytes: Vec::new(),
+            crc,
+        }
     }
 
     /// The running checksum.
@@ -115,7 +133,11 @@ impl Frames {
 
     /// The records every segment begins with; the first one also has the snapshot at index 0.
     pub fn head(&mut self, crc: u32) {
-        self.frame(&Record { r#type: 4, crc, data: None });
+        self.frame(&Record {
+            r#type: 4,
+            crc,
+            data: None,
+        });
         self.record(1, b"metadata");
         if crc == 0 {
             self.record(5, &Snapshot::default().encode_to_vec());
@@ -125,7 +147,11 @@ impl Frames {
     /// A record of any type with any data.
     pub fn record(&mut self, kind: i64, data: &[u8]) {
         self.crc = crc32c::crc32c_append(self.crc, data);
-        self.frame(&Record { r#type: kind, crc: self.crc, data: Some(data.to_vec().into()) });
+        self.frame(&Record {
+            r#type: kind,
+            crc: self.crc,
+            data: Some(data.to_vec().into()),
+        });
     }
 
     /// An entry at, or a little before, the end of the log; its index.
@@ -146,12 +172,19 @@ impl Frames {
     pub fn state(&mut self, what: u8, body: &[u8]) {
         let number = |at: usize| u64::from(body.get(at).copied().unwrap_or_default());
         if what >> 7 == 0 {
-            let state = HardState { term: number(0), vote: number(1), commit: number(2) };
+            let state = HardState {
+                term: number(0),
+                vote: number(1),
+                commit: number(2),
+            };
             self.record(3, &state.encode_to_vec());
         } else {
             let conf_state = varve_proto::raftpb::ConfState::decode(body.get(2..).unwrap_or(&[]));
-            let snapshot =
-                Snapshot { index: number(0), term: number(1), conf_state: conf_state.ok() };
+            let snapshot = Snapshot {
+                index: number(0),
+                term: number(1),
+                conf_state: conf_state.ok(),
+            };
             self.record(5, &snapshot.encode_to_vec());
         }
     }
@@ -160,7 +193,8 @@ impl Frames {
         let body = record.encode_to_vec();
         let pad = body.len().wrapping_neg() % 8;
         let flag = if pad == 0 { 0 } else { 0x80 | pad as u64 };
-        self.bytes.extend((body.len() as u64 | flag << 56).to_le_bytes());
+        self.bytes
+            .extend((body.len() as u64 | flag << 56).to_le_bytes());
         self.bytes.extend(&body);
         self.bytes.resize(self.bytes.len() + pad, 0);
     }

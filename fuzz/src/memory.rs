@@ -37,7 +37,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// The name of a file in `dir`; none for a file elsewhere.
 fn name_in<'a>(dir: &Path, file: &'a OsStr) -> Option<&'a str> {
-    file.to_str()?.strip_prefix(dir.to_str()?)?.strip_prefix('/')
+    file.to_str()?
+        .strip_prefix(dir.to_str()?)?
+        .strip_prefix('/')
 }
 
 fn not_found<T>() -> io::Result<T> {
@@ -52,7 +54,10 @@ impl MemoryFs {
 
     /// Puts a file there, in place of what had its name.
     pub fn put(&self, path: impl Into<OsString>, bytes: Vec<u8>) {
-        let inode = Inode { bytes: Mutex::new(bytes), locked: Mutex::default() };
+        let inode = Inode {
+            bytes: Mutex::new(bytes),
+            locked: Mutex::default(),
+        };
         lock(&self.files).insert(path.into(), Arc::new(inode));
     }
 }
@@ -71,7 +76,10 @@ impl Fs for MemoryFs {
         if options.truncate {
             lock(&inode.bytes).clear();
         }
-        Ok(Box::new(Handle { inode, holds_lock: Mutex::default() }))
+        Ok(Box::new(Handle {
+            inode,
+            holds_lock: Mutex::default(),
+        }))
     }
 
     fn create_dir_all(&self, _path: &Path, _mode: u32) -> io::Result<()> {
@@ -86,13 +94,17 @@ impl Fs for MemoryFs {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut files = lock(&self.files);
-        let Some(inode) = files.remove(from.as_os_str()) else { return not_found() };
+        let Some(inode) = files.remove(from.as_os_str()) else {
+            return not_found();
+        };
         files.insert(to.into(), inode);
         Ok(())
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        lock(&self.files).remove(path.as_os_str()).map_or_else(not_found, |_| Ok(()))
+        lock(&self.files)
+            .remove(path.as_os_str())
+            .map_or_else(not_found, |_| Ok(()))
     }
 
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -106,9 +118,15 @@ impl Fs for MemoryFs {
 
     fn metadata(&self, path: &Path) -> io::Result<Metadata> {
         let files = lock(&self.files);
-        let Some(inode) = files.get(path.as_os_str()) else { return not_found() };
+        let Some(inode) = files.get(path.as_os_str()) else {
+            return not_found();
+        };
         let len_bytes = lock(&inode.bytes).len() as u64;
-        Ok(Metadata { len_bytes, is_dir: false, mode: 0o600 })
+        Ok(Metadata {
+            len_bytes,
+            is_dir: false,
+            mode: 0o600,
+        })
     }
 }
 
@@ -129,7 +147,9 @@ impl File for Handle {
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
         let mut bytes = lock(&self.inode.bytes);
         let from = place(offset)?;
-        let to = from.checked_add(buf.len()).ok_or(io::ErrorKind::FileTooLarge)?;
+        let to = from
+            .checked_add(buf.len())
+            .ok_or(io::ErrorKind::FileTooLarge)?;
         if bytes.len() < to {
             bytes.resize(to, 0);
         }

@@ -22,7 +22,10 @@ pub struct Bbolt {
 pub fn open(program: &Path, dir: &Path, defaults: bool) -> Result<Bbolt> {
     let file = dir.join(if defaults { "bbolt-defaults" } else { "bbolt" });
     let mut command = Command::new(program);
-    command.arg(file).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+        .arg(file)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
     if defaults {
         command.arg("defaults");
     }

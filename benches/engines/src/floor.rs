@@ -41,7 +41,10 @@ impl Floor {
 
 impl Store for Floor {
     fn append(&mut self, range: Range<u64>, values: &Values, len: usize) -> Result<()> {
-        let all: Vec<u8> = range.clone().flat_map(|main| values.of(main, len)).collect();
+        let all: Vec<u8> = range
+            .clone()
+            .flat_map(|main| values.of(main, len))
+            .collect();
         Ok(self.file.write_all_at(&all, range.start * len as u64)?)
     }
 

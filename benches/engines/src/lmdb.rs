@@ -27,7 +27,9 @@ pub fn open(dir: &Path) -> Result<Lmdb> {
 impl Lmdb {
     fn read(&self, tx: &RoTxn<'_>, key: u64) -> Result<u64> {
         let value = self.db.get(tx, &revision(key))?;
-        Ok(consume(value.with_context(|| format!("no revision {key}"))?))
+        Ok(consume(
+            value.with_context(|| format!("no revision {key}"))?,
+        ))
     }
 }
 

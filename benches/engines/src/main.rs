@@ -45,7 +45,11 @@ fn args() -> Result<Args> {
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
-        let mut value = || words.next().with_context(|| format!("{word} what?\n{USAGE}"));
+        let mut value = || {
+            words
+                .next()
+                .with_context(|| format!("{word} what?\n{USAGE}"))
+        };
         match word.as_str() {
             "--dir" => args.dir = value()?.into(),
             "--bbolt" => args.bbolt = Some(value()?.into()),
@@ -151,7 +155,10 @@ fn rounds(
         let job = job(round);
         let mut read = None;
         // The floor, at the end, does after ours what ours did.
-        let floor = stores.len().checked_sub(1).filter(|at| stores[*at].0 == "floor");
+        let floor = stores
+            .len()
+            .checked_sub(1)
+            .filter(|at| stores[*at].0 == "floor");
         let engines = floor.unwrap_or(stores.len());
         let turns = (0..engines).map(|n| (n + round) % engines);
         for at in turns.flat_map(|at| std::iter::once(at).chain(floor.filter(|_| at == 0))) {
@@ -203,11 +210,13 @@ fn writes(args: &Args, values: &Values, rows: &mut Vec<Row>) -> Result<()> {
 
 fn load(stores: &mut Stores, count: u64, value_len: usize, values: &Values) -> Result<()> {
     const STEP: u64 = 25_000;
-    rounds(stores, (count / STEP) as usize, values, |round| Job::Append {
-        from: round as u64 * STEP,
-        commits: 1,
-        per_commit: STEP,
-        value_len,
+    rounds(stores, (count / STEP) as usize, values, |round| {
+        Job::Append {
+            from: round as u64 * STEP,
+            commits: 1,
+            per_commit: STEP,
+            value_len,
+        }
     })
     .map(drop)
 }
@@ -236,7 +245,11 @@ fn reads(args: &Args, values: &Values, rows: &mut Vec<Row>) -> Result<()> {
             Ok(())
         };
         for own_snapshot in [true, false] {
-            let how = if own_snapshot { "each in its own snapshot" } else { "in one snapshot" };
+            let how = if own_snapshot {
+                "each in its own snapshot"
+            } else {
+                "in one snapshot"
+            };
             run(
                 &format!("get at random, {value_len} B, {how}"),
                 50_000,
@@ -249,14 +262,16 @@ fn reads(args: &Args, values: &Values, rows: &mut Vec<Row>) -> Result<()> {
             )?;
         }
         for (len, count) in [(10, 10_000), (10_000, 20)] {
-            run(&format!("scan of {len}, {value_len} B, per pair"), len * count, &|seed| {
-                Job::Scan {
+            run(
+                &format!("scan of {len}, {value_len} B, per pair"),
+                len * count,
+                &|seed| Job::Scan {
                     seed,
                     count,
                     len,
                     below,
-                }
-            })?;
+                },
+            )?;
         }
     }
     Ok(())
@@ -307,7 +322,9 @@ fn reopen(args: &Args, values: &Values) -> Result<()> {
     let dir = Dir::new(&args.dir, "reopen")?;
     let program = args.bbolt.as_deref();
     type Open<'a> = Box<dyn Fn() -> Result<(Duration, Box<dyn Store>)> + 'a>;
-    fn timed<S: Store + 'static>(open: impl Fn() -> Result<S>) -> Result<(Duration, Box<dyn Store>)> {
+    fn timed<S: Store + 'static>(
+        open: impl Fn() -> Result<S>,
+    ) -> Result<(Duration, Box<dyn Store>)> {
         let began = Instant::now();
         let store = open()?;
         Ok((began.elapsed(), Box::new(store)))
@@ -326,15 +343,20 @@ fn reopen(args: &Args, values: &Values) -> Result<()> {
         ("varve", "db", Box::new(ours)),
         ("varve after a crash", "db", Box::new(walked)),
         ("bbolt as etcd opens it", "bbolt", Box::new(|| bolt(false))),
-        ("bbolt with a persisted freelist", "bbolt-defaults", Box::new(|| bolt(true))),
+        (
+            "bbolt with a persisted freelist",
+            "bbolt-defaults",
+            Box::new(|| bolt(true)),
+        ),
         ("lmdb", "lmdb", Box::new(|| timed(|| lmdb::open(&dir.0)))),
         ("redb", "redb", Box::new(|| timed(|| redb::open(&dir.0)))),
         ("fjall", "fjall", Box::new(|| timed(|| fjall::open(&dir.0)))),
     ];
-    engines.retain(|(name, ..)| {
-        args.wants(name) && (program.is_some() || !name.starts_with("bbolt"))
-    });
-    println!("\nReopening a store of {COUNT} revisions of 256 B, every 30th deleted again, ms until the first revision is read (best of three)\n");
+    engines
+        .retain(|(name, ..)| args.wants(name) && (program.is_some() || !name.starts_with("bbolt")));
+    println!(
+        "\nReopening a store of {COUNT} revisions of 256 B, every 30th deleted again, ms until the first revision is read (best of three)\n"
+    );
     println!("| engine | ms | file, MiB |\n|---|---|---|");
     let mut filled = Vec::new();
     for (name, file, open) in &engines {

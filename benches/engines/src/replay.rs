@@ -96,7 +96,10 @@ impl Replay {
         for op in ops {
             match op {
                 Op::Write { at, len } => {
-                    let bytes = self.bytes.get(..len).context("a longer write than expected")?;
+                    let bytes = self
+                        .bytes
+                        .get(..len)
+                        .context("a longer write than expected")?;
                     self.file.write_all_at(bytes, at)?;
                 }
                 Op::SetLen(len) => self.file.set_len(len)?,

@@ -71,7 +71,8 @@ fn table(title: &str, rows: &[&Row], column: Column) {
 /// Three tables: time, CPU time, and (for writes) bytes. In parentheses: how many times ours.
 pub fn print(rows: &[Row]) {
     let all: Vec<&Row> = rows.iter().collect();
-    let per = "per operation, median of the rounds; in parentheses: how many times the first column";
+    let per =
+        "per operation, median of the rounds; in parentheses: how many times the first column";
     table(&format!("Wall clock, us {per}"), &all, Column::Wall);
     table(
         &format!("CPU time of all threads, user and system, us {per}"),

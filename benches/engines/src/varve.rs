@@ -77,7 +77,9 @@ impl Store for Varve {
         let mut batch = Batch::new();
         // Who puts many keys makes them in one piece of memory.
         let mut keys = BytesMut::with_capacity(17 * usize::try_from(range.end - range.start)?);
-        range.clone().for_each(|main| keys.extend_from_slice(&revision(main)));
+        range
+            .clone()
+            .for_each(|main| keys.extend_from_slice(&revision(main)));
         let keys = keys.freeze();
         batch.reserve(KEY, keys.len() / 17);
         for (n, main) in range.enumerate() {
