@@ -1,7 +1,7 @@
 //! Writes what the consensus core wants to be durable: several appends with one sync.
 //!
-//! Used by the WAL thread, by the raft thread when nothing else waits (a queue of one is written
-//! inline, which saves two thread switches), and by the snapshot thread; a lock orders them.
+//! Used by whoever holds the log's seat (`log_seat`: the WAL thread, or a thread that spares it a switch) and by
+//! the snapshot thread; a lock orders them.
 //!
 //! # Invariants
 //! 1. Entries are visible in [`LogStore`] only after they are durable.
